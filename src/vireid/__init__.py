@@ -1,0 +1,1 @@
+"""Find the same person across visible and infrared cameras."""

@@ -1,0 +1,1 @@
+"""Data sets: folders on disk to lists of `Sample`, decoded caches, samplers and augmentation."""

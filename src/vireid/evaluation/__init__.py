@@ -1,0 +1,1 @@
+"""Metrics, protocols, embedding extraction and re-ranking."""

@@ -1,0 +1,1 @@
+"""Network parts: backbones, pooling, necks. They know no loss."""

@@ -1,0 +1,77 @@
+"""The shared vocabulary: modalities, directions, samples and batches.
+
+Shapes: N images in a batch, H and W the image height and width in pixels.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+
+class Modality(IntEnum):
+    """What kind of light an image was taken in; use the names, never the numbers."""
+
+    VISIBLE = 0
+    INFRARED = 1
+
+    @property
+    def other(self) -> "Modality":
+        """The modality on the other side of a cross-modality search."""
+        return Modality.INFRARED if self is Modality.VISIBLE else Modality.VISIBLE
+
+
+class Direction(StrEnum):
+    """Which modality asks (query) and which one answers (gallery)."""
+
+    I2V = "i2v"
+    V2I = "v2i"
+
+    @property
+    def query_modality(self) -> Modality:
+        """The modality of the query images."""
+        return Modality.INFRARED if self is Direction.I2V else Modality.VISIBLE
+
+    @property
+    def gallery_modality(self) -> Modality:
+        """The modality of the gallery images."""
+        return self.query_modality.other
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One person crop on disk.
+
+    Attributes:
+        path: the image file.
+        pid: the person's number, as the data set writes it (not a class index).
+        modality: visible or infrared.
+        camid: the camera's number; 0 where the data set has none.
+        split: `train`, `val`, `test`, or, where a data set fixes the roles itself, `query` or `gallery`.
+        track: name of the tracklet or of the instant the crop belongs to; empty if unknown.
+        time: time of capture as the data set writes it; empty if unknown.
+    """
+
+    path: Path
+    pid: int
+    modality: Modality
+    camid: int = 0
+    split: str = "test"
+    track: str = ""
+    time: str = ""
+
+
+class Batch(NamedTuple):
+    """A training batch on its device: first the visible block, then the infrared block.
+
+    Attributes:
+        images: `(N, 3, H, W)` float, normalised.
+        pids: `(N,)` int64 class indices, 0 to num_identities - 1.
+        modalities: `(N,)` int64 values of `Modality`.
+    """
+
+    images: torch.Tensor
+    pids: torch.Tensor
+    modalities: torch.Tensor

@@ -1,0 +1,1 @@
+"""SynthVI: renders a visible / near-infrared / thermal person data set."""
