@@ -1,0 +1,96 @@
+"""Initial weights of a backbone: ImageNet through timm, a local file, or none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vireid.errors import InputError
+
+
+def load_weights(model: nn.Module, weights: str, name: str) -> None:
+    """Fill a backbone, in place, with pretrained weights.
+
+    Args:
+        model: a backbone of timm without a classifier.
+        weights: `imagenet`, `none`, or the path of a state dict (.pth, .pt, .safetensors) with the keys of
+            torchvision or timm; what the backbone has no place for, such as `fc`, is left out.
+        name: the backbone's name in timm.
+
+    Raises:
+        InputError: the weights cannot be fetched, read, or do not fit the backbone.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        model.load_state_dict(_imagenet(name))
+        return
+    path = Path(weights).expanduser()
+    state = _strip_prefix(_read(path), set(model.state_dict()))
+    expected = model.state_dict()
+    # Files older than PyTorch 0.4.1 lack the batch counters, which nothing here reads.
+    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(
+            f"{path} does not hold a {name}: {len(missing)} of {len(expected)} entries are missing, for "
+            f"example '{missing[0]}'; give a state dict of torchvision's or timm's {name}"
+        )
+    for key in expected.keys() & state.keys():
+        if state[key].shape != expected[key].shape:
+            found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
+            raise InputError(
+                f"{path} does not fit {name}: '{key}' is {found}, expected {wanted}; wrong backbone?"
+            )
+    model.load_state_dict({key: state.get(key, value) for key, value in expected.items()})
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # timm, its hub client and the network raise many unrelated kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"cannot fetch the ImageNet weights of {name} ({reason}); go online once, or set "
+            f"method.weights to a local state dict (.pth or .safetensors) or to 'none'"
+        ) from None
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(
+            f"weights not found: {path}; give a .pth, .pt or .safetensors file, 'imagenet' or 'none'"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise InputError(
+            f"{path} is not a state dict that loads with weights_only=True: {str(error).splitlines()[0]}"
+        ) from None
+    return _tensors(content, path)
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} holds no tensors by name, expected a state dict of torchvision or timm")
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _strip_prefix(state: dict[str, Tensor], expected: set[str]) -> dict[str, Tensor]:
+    """Drop `module.` and the like, which wrappers put before every key."""
+    for prefix in ("module.", "model.", "backbone."):
+        if not expected & state.keys():
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
