@@ -1,0 +1,39 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer: each sets up what it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test lint types default mini clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "vireid needs Python 3.11 or newer; found $$($(PYTHON) --version). Set one: make PYTHON=python3.12"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,synth]'
+	@touch $@
+
+demo: install
+	$(BIN)/vireid demo
+
+test: install lint types
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+# Renders the training identities of the default model and trains it: about two hours on two cores.
+default: install
+	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 2000 --seed 1
+	$(BIN)/vireid train configs/default.yaml --output runs/default
+	$(BIN)/vireid evaluate runs/default
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,280 @@
+"""The command line: parse, call, print.
+
+Exit status: 0 done, 1 failed, 2 bad input (one line on stderr that says how to mend it). Heavy modules are imported
+inside the commands so that `vireid --help` answers at once.
+"""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vireid.errors import InputError
+from vireid.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find the same person across visible and infrared cameras: train, evaluate, embed.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before using it.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
+
+
+class DirectionChoice(StrEnum):
+    """Search directions."""
+
+    i2v = "i2v"
+    v2i = "v2i"
+    both = "both"
+
+
+class RerankChoice(StrEnum):
+    """Re-ranking states."""
+
+    off = "off"
+    k_reciprocal = "k-reciprocal"
+
+
+class ModalityChoice(StrEnum):
+    """How `vireid embed` learns the modality of an image."""
+
+    visible = "visible"
+    infrared = "infrared"
+    auto = "auto"
+
+
+class Preset(StrEnum):
+    """SynthVI presets."""
+
+    mini = "mini"
+    nir = "nir"
+    lwir = "lwir"
+
+
+class Layout(StrEnum):
+    """Folder layouts SynthVI can be written in."""
+
+    manifest = "manifest"
+    sysu = "sysu"
+    regdb = "regdb"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the run and the report.")] = Path("runs/demo"),
+    device: Device = "auto",
+) -> None:
+    """Train, evaluate and search on the shipped SynthVI-mini; writes a report page. About six minutes.
+
+    Example: vireid demo
+    """
+    from vireid.demo import run_demo
+
+    run_demo(output, device=device)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted one is continued.")],
+    preset: Annotated[Preset, typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")] = Preset.nir,
+    identities: Annotated[int | None, typer.Option(min=2, help="People; default: the preset's.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: preset's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
+    layout: Annotated[Layout, typer.Option(help="sysu and regdb write those data sets' folders.")] = Layout.manifest,
+) -> None:
+    """Render SynthVI: synthetic people in visible, near-infrared and thermal light.
+
+    Example: vireid synth data/synthvi --preset nir --identities 200 --size 288x144
+    """
+    from vireid.synth.dataset import render
+
+    print(
+        render(
+            out,
+            preset=preset.value,
+            identities=identities,
+            size=_size(size),
+            seed=seed,
+            workers=workers,
+            layout=layout.value,
+        )
+    )
+
+
+@data_app.command("check")
+def data_check(
+    name: Annotated[str, typer.Argument(help="sysu_mm01, regdb, llcm, synthvi or manifest.")],
+    root: Annotated[str, typer.Argument(help="The data set's folder (or the manifest's CSV file).")],
+    as_json: Json = False,
+) -> None:
+    """Count what is there against what is expected; say what is missing and where to ask for it.
+
+    Example: vireid data check regdb data/RegDB
+    """
+    from vireid.config import find_module
+
+    report = find_module("data", name).check(Path(root))
+    print(json.dumps(report.to_dict(), indent=2) if as_json else report.table())
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Argument(help="A YAML file; not needed with --resume.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<config name>.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run folder.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a model into a run folder. Ctrl-C leaves a checkpoint to resume from.
+
+    Example: vireid train configs/agw_regdb.yaml --set data.trial=2 --output runs/agw-regdb-2
+    """
+    from vireid import config as configuration
+    from vireid.experiment import resume_run, train_run
+
+    if resume is not None:
+        if config is not None or output is not None:
+            raise InputError("--resume continues a run with its own config: leave out CONFIG and --output")
+        run = resume_run(resume, overrides or [], device=device)
+    elif config is None:
+        raise InputError("nothing to train: give a config, for example configs/baseline_synthvi.yaml, or --resume RUN")
+    else:
+        experiment = configuration.load(config, overrides or [])
+        run = train_run(experiment, output or _fresh(Path("runs") / config.stem), device=device)
+    print(f"{run}: trained; evaluate it with: vireid evaluate {run}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run folder, or `default` for the shipped model.")],
+    data: Annotated[Path | None, typer.Option(help="Other data than the run's own; its kind is recognised.")] = None,
+    direction: Annotated[DirectionChoice | None, typer.Option(help="Query to gallery; default: the config's.")] = None,
+    rerank: Annotated[RerankChoice | None, typer.Option(help="Re-ranking; default: the config's.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Result file; default: RUN/results.json.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run by its data set's protocol: every trial, mean and standard deviation.
+
+    Example: vireid evaluate runs/agw_sysu_mm01 --direction i2v --rerank k-reciprocal
+    """
+    from vireid.evaluation.results import table
+    from vireid.experiment import evaluate_to_file
+
+    rows = evaluate_to_file(
+        run,
+        root=data,
+        direction=None if direction is None else direction.value,
+        rerank=None if rerank is None else rerank.value,
+        output=output,
+        device=device,
+    )
+    print(json.dumps([row.model_dump(mode="json") for row in rows], indent=2) if as_json else table(rows))
+
+
+@app.command()
+def profile(
+    config: Annotated[Path, typer.Argument(help="A YAML file.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Parameters, multiply-adds per visible + infrared pair, training step and embedding speed here.
+
+    Example: vireid profile configs/agw_sysu_mm01.yaml
+    """
+    from vireid import config as configuration
+    from vireid.experiment import profile_config
+
+    report = profile_config(configuration.load(config, overrides or []), device=device)
+    print(json.dumps(report.to_dict(), indent=2) if as_json else report.table())
+
+
+@app.command()
+def embed(
+    source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.csv.")],
+    output: Annotated[Path, typer.Option(help="FILE.npz or FILE.parquet.")],
+    model: Annotated[str, typer.Option(help="A run folder, or `default`.")] = "default",
+    modality: Annotated[ModalityChoice, typer.Option(help="auto: grey images are infrared.")] = ModalityChoice.auto,
+    device: Device = "auto",
+) -> None:
+    """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
+
+    Example: vireid embed crops/ --modality auto --output crops.npz
+    """
+    from vireid.bulk import embed_source
+
+    embed_source(source, output, model=model, modality=modality.value, device=device)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) >= 16 and int(width) >= 8):
+        raise InputError(f"--size {text}: expected HEIGHTxWIDTH in pixels, at least 16x8, for example 128x64")
+    return int(height), int(width)
+
+
+def _fresh(folder: Path) -> Path:
+    number = 2
+    candidate = folder
+    while candidate.exists():
+        candidate = folder.with_name(f"{folder.name}-{number}")
+        number += 1
+    return candidate
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point: turns errors into one line and the right exit status."""
+    from click.exceptions import Abort, ClickException
+
+    try:
+        app(args=arguments, standalone_mode=False)
+    except InputError as error:
+        _fail(str(error), 2)
+    except ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, Abort):
+        _fail("interrupted", 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}; check the path and the disk", 2)
+    except Exception as error:
+        if type(error).__name__ not in ("Interrupted", "TrainingDiverged"):
+            raise
+        _fail(str(error), 1)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"vireid: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

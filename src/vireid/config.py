@@ -1,0 +1,204 @@
+"""One YAML file describes one experiment: reads it, checks every key, names the nearest one on a typo.
+
+A method or a data set is found by its file name: `method.name: agw` is `vireid/methods/agw.py`, `data.name: regdb`
+is `vireid/data/regdb.py`; a dotted name such as `mylab.mymethod` is imported as it stands.
+"""
+
+import difflib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vireid.data.augment import AugmentConfig
+from vireid.errors import InputError
+from vireid.training.loop import TrainConfig
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ImageConfig(BaseModel):
+    """Input size in pixels, and what is done to training images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: int = Field(288, ge=16)
+    width: int = Field(144, ge=8)
+    augment: AugmentConfig = AugmentConfig()
+
+
+class EvaluationConfig(BaseModel):
+    """How a finished run is evaluated; `vireid evaluate` can override direction and re-ranking."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    direction: Literal["i2v", "v2i", "both"] = "both"
+    rerank: Literal["off", "k-reciprocal"] = "off"
+    batch_size: int = Field(128, ge=1)
+    select: Literal["last", "val"] = "last"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A section that names a module: the module and its checked options."""
+
+    name: str
+    module: ModuleType
+    options: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """Back to what the YAML file holds."""
+        return {"name": self.name, **self.options.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """A whole experiment, every value checked."""
+
+    method: Named
+    data: Named
+    images: ImageConfig
+    train: TrainConfig
+    evaluation: EvaluationConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, every default written out."""
+        sections = {"images": self.images, "train": self.train, "evaluation": self.evaluation}
+        plain = {name: section.model_dump(mode="json") for name, section in sections.items()}
+        return {"method": self.method.to_dict(), "data": self.data.to_dict(), **plain}
+
+    def save(self, path: Path) -> None:
+        """Write the resolved YAML."""
+        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    def override(self, changes: Mapping[str, Any]) -> "ExperimentConfig":
+        """A copy with dotted keys changed, for example `{"data.root": "/data/RegDB"}`."""
+        plain = self.to_dict()
+        for key, value in changes.items():
+            _set(plain, key, value)
+        return from_dict(plain)
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read a YAML file and apply `key=value` overrides, for example `train.epochs=2`.
+
+    Raises:
+        InputError: the file is missing or not YAML, a key is unknown or a value does not fit.
+    """
+    if not path.is_file():
+        raise InputError(f"config not found: {path}; give a YAML file, for example one of configs/*.yaml")
+    try:
+        plain = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(plain, dict):
+        raise InputError(f"{path} holds {type(plain).__name__}, expected sections such as method, data, train")
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise InputError(f"--set got '{override}', expected key=value, for example train.epochs=2")
+        try:
+            _set(plain, key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
+    return from_dict(plain)
+
+
+def from_dict(plain: Mapping[str, Any]) -> ExperimentConfig:
+    """Check plain sections and return the experiment; raises `InputError` on the first fault."""
+    known = list(ExperimentConfig.__dataclass_fields__)
+    for name, section in plain.items():
+        if name not in known:
+            raise InputError(f"unknown section '{name}'{_nearest(str(name), known)}; known: {', '.join(known)}")
+        if not isinstance(section, Mapping):
+            raise InputError(f"section '{name}' holds {type(section).__name__}, expected keys and values")
+    for name in ("method", "data"):
+        if "name" not in plain.get(name, {}):
+            raise InputError(f"missing key '{name}.name': say which one, for example {name}: {{name: ...}}")
+    return ExperimentConfig(
+        method=_named("method", plain["method"]),
+        data=_named("data", plain["data"]),
+        images=_check("images", ImageConfig, plain.get("images", {})),
+        train=_check("train", TrainConfig, plain.get("train", {})),
+        evaluation=_check("evaluation", EvaluationConfig, plain.get("evaluation", {})),
+    )
+
+
+def find_module(section: str, name: str) -> ModuleType:
+    """The module behind `method.name` or `data.name`; raises `InputError` with the known names."""
+    package, entry = {"method": ("vireid.methods", "build"), "data": ("vireid.data", "load")}[section]
+    target = name if "." in name else f"{package}.{name}"
+    try:
+        exists = find_spec(target) is not None
+    except (ImportError, ValueError):
+        exists = False
+    module = import_module(target) if exists else None
+    if module is None or not hasattr(module, "Config") or not hasattr(module, entry):
+        known = _named_modules(package, entry)
+        raise InputError(f"unknown {section}.name '{name}'{_nearest(name, known)}; known: {', '.join(known)}")
+    return module
+
+
+def _named_modules(package: str, entry: str) -> list[str]:
+    folder = import_module(package).__path__
+    names = [info.name for info in pkgutil.iter_modules(folder)]
+    modules = {name: import_module(f"{package}.{name}") for name in names}
+    return [name for name, module in modules.items() if hasattr(module, "Config") and hasattr(module, entry)]
+
+
+def _named(section: str, plain: Mapping[str, Any]) -> Named:
+    options = dict(plain)
+    name = str(options.pop("name"))
+    module = find_module(section, name)
+    return Named(name, module, _check(section, module.Config, options))
+
+
+def _check(section: str, model: type[Model], plain: Mapping[str, Any]) -> Model:
+    try:
+        return model.model_validate(dict(plain))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        location = ".".join([section, *map(str, fault["loc"])])
+        if fault["type"] == "extra_forbidden":
+            known = _keys_at(model, fault["loc"][:-1])
+            hint = _nearest(str(fault["loc"][-1]), known)
+            raise InputError(f"unknown key '{location}'{hint}; known: {', '.join(known)}") from None
+        if fault["type"] == "missing":
+            raise InputError(f"missing key '{location}'; set it in the file or with --set {location}=...") from None
+        message = fault["msg"].removeprefix("Value error, ")
+        raise InputError(f"bad value for '{location}': got {fault['input']!r}; {message}") from None
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    for step in path:
+        field = model.model_fields.get(str(step))
+        if field is None:
+            break
+        candidates = [field.annotation, *get_args(field.annotation)]
+        inner = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            model = inner[0]
+    return list(model.model_fields)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def _set(plain: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for step in parents:
+        child = plain.setdefault(step, {})
+        if not isinstance(child, dict):
+            raise InputError(f"cannot set '{dotted}': '{step}' is a value, not a section")
+        plain = child
+    plain[last] = value

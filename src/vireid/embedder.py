@@ -1,0 +1,162 @@
+"""A trained model as an object: images or paths in, embeddings out.
+
+Shapes: N images, D embedding size, H and W image height and width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vireid import config as configuration
+from vireid.config import ExperimentConfig
+from vireid.data.cache import decode
+from vireid.errors import InputError
+from vireid.evaluation.extract import extract
+from vireid.methods.base import Method
+from vireid.sample import Modality
+from vireid.training import checkpoint
+
+# Infrared crops arrive as one channel or as three that differ by compression noise only; a visible photograph of a
+# person has skin and cloth whose channels differ by far more (grey levels, 0 to 255).
+GREY_TOLERANCE = 4.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or interrupted) run: its config, its weights and what the checkpoint says of itself."""
+
+    path: Path
+    config: ExperimentConfig
+    weights: dict[str, Tensor]
+    num_identities: int
+    epoch: int
+
+
+def load_run(run: str | Path) -> Run:
+    """Read a run folder, or the shipped model when `run` is `"default"`.
+
+    Raises:
+        InputError: the folder, its config or its checkpoint is missing or damaged, or the checkpoint holds another
+            method than the config names.
+    """
+    path = Path(str(files("vireid"))) / "assets" / "default" if str(run) == "default" else Path(run)
+    if not path.is_dir():
+        raise InputError(f"run not found: {path}; give a folder that `vireid train` wrote, or `default`")
+    config = configuration.load(path / "config.yaml")
+    shipped = path / "model.safetensors"
+    if shipped.is_file():
+        weights = {name: tensor.float() for name, tensor in load_file(shipped).items()}
+        return Run(path, config, weights, num_identities=0, epoch=config.train.epochs)
+    state = checkpoint.load(path / "checkpoint.pt")
+    if state["method"] != config.method.name:
+        raise InputError(
+            f"{path}: the checkpoint holds method '{state['method']}' but config.yaml says '{config.method.name}'; "
+            "use the config.yaml it was trained with"
+        )
+    return Run(path, config, state["model"], state["num_identities"], state["epoch"])
+
+
+def build_method(run: Run) -> Method:
+    """The run's method with its trained weights, in eval mode."""
+    options = run.config.method.options
+    if hasattr(options, "weights"):
+        options = options.model_copy(update={"weights": "none"})
+    method: Method = run.config.method.module.build(options, max(run.num_identities, 1))
+    load_weights(method, run.weights, str(run.path), skip_classifier=run.num_identities == 0)
+    return method.eval()
+
+
+def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, skip_classifier: bool) -> None:
+    """Copy weights by name; `skip_classifier` leaves the layers alone whose shape is the number of identities.
+
+    Raises:
+        InputError: the weights belong to another method or another size of it.
+    """
+    own = method.state_dict()
+    wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
+    absent = [name for name in own if name not in weights]
+    if skip_classifier:
+        wrong = [name for name in wrong if "classifier" not in name]
+        absent = [name for name in absent if "classifier" not in name]
+    if wrong or absent:
+        example = (wrong + absent)[0]
+        raise InputError(
+            f"{source} holds the weights of another method or size: {len(wrong)} tensors do not fit and "
+            f"{len(absent)} are absent, for example '{example}'"
+        )
+    method.load_state_dict({name: value for name, value in weights.items() if name not in wrong and name in own
+                            and own[name].shape == value.shape}, strict=False)
+
+
+class Embedder:
+    """Turns person crops into L2-normalised embeddings; made by `vireid.load`."""
+
+    def __init__(self, method: Method, height: int, width: int, device: str, batch_size: int = 128) -> None:
+        self.method = method.to(device)
+        self.height, self.width = height, width
+        self.device = torch.device(device)
+        self.batch_size = batch_size
+
+    def embed(
+        self, images: Sequence[str | Path | np.ndarray], modality: str | Modality | Sequence[Modality]
+    ) -> np.ndarray:
+        """Embeddings `(N, D)` float32, each row of length 1.
+
+        Args:
+            images: paths, or uint8 arrays `(H, W, 3)` or `(H, W)` of any size.
+            modality: `"visible"`, `"infrared"`, `"auto"` (grey images count as infrared), or one per image.
+
+        Raises:
+            InputError: an image cannot be read (all of them are named), or the modality is not one of these.
+        """
+        decoded = [self._decode(image) for image in images]
+        pixels = torch.stack(decoded) if decoded else torch.empty(0, 3, self.height, self.width, dtype=torch.uint8)
+        modalities = resolve_modalities(modality, pixels)
+        return self.embed_pixels(pixels, modalities)
+
+    def embed_pixels(self, pixels: Tensor, modalities: np.ndarray) -> np.ndarray:
+        """Embeddings `(N, D)` float32 of decoded images `(N, 3, H, W)` uint8 at the model's input size."""
+        return extract(self.method, pixels, modalities, device=self.device, batch_size=self.batch_size)
+
+    def _decode(self, image: str | Path | np.ndarray) -> Tensor:
+        return decode(image, self.height, self.width)
+
+
+def resolve_modalities(modality: str | Modality | Sequence[Modality], pixels: Tensor) -> np.ndarray:
+    """`Modality` values `(N,)` int64 for decoded images `(N, 3, H, W)` uint8."""
+    if isinstance(modality, Modality):
+        return np.full(len(pixels), modality, np.int64)
+    if not isinstance(modality, str):
+        if len(modality) != len(pixels):
+            raise InputError(f"got {len(modality)} modalities for {len(pixels)} images; give one per image")
+        return np.asarray(modality, np.int64)
+    if modality == "auto":
+        colour = pixels.float().amax(1) - pixels.float().amin(1)
+        grey = colour.flatten(1).mean(1) < GREY_TOLERANCE
+        return np.where(grey.numpy(), Modality.INFRARED, Modality.VISIBLE).astype(np.int64)
+    known = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
+    if modality not in known:
+        raise InputError(f"modality '{modality}': expected visible, infrared or auto")
+    return np.full(len(pixels), known[modality], np.int64)
+
+
+def load(run: str | Path, *, device: str = "auto") -> Embedder:
+    """The embedder of a run folder, or of the shipped model for `"default"`.
+
+    Args:
+        run: a folder that `vireid train` wrote, or `"default"`.
+        device: a torch device, or `"auto"` for the GPU where there is one.
+    """
+    loaded = load_run(run)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
+    return Embedder(build_method(loaded), images.height, images.width, device, batch_size)
+

@@ -1,0 +1,293 @@
+"""The training loop.
+
+Every step draws its randomness from (seed, epoch, step, rank) and the learning rate is a function of the epoch and the
+step, so a checkpoint needs no generator or scheduler state and a resumed run equals an uninterrupted one bit for bit.
+"""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from vireid.data.augment import AugmentConfig, augment
+from vireid.data.samplers import CrossModalPKSampler
+from vireid.errors import InputError
+from vireid.methods.base import Method
+from vireid.sample import Batch
+from vireid.training import checkpoint
+from vireid.training.guard import LossGuard
+from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, set_learning_rate
+
+
+class TrainConfig(BaseModel):
+    """The training section of a config. Batches hold `identities` x `images_per_modality` images per modality."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(80, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1, description="null: once through the larger modality")
+    identities: int = Field(8, ge=2)
+    images_per_modality: int = Field(4, ge=1)
+    seed: int = Field(0, ge=0)
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    channels_last: bool = True
+    clip_grad_norm: float | None = Field(None, gt=0)
+    checkpoint_every: int = Field(5, ge=1)
+    start_from: str | None = Field(None, description="a run folder, a checkpoint or `default`; null: method.weights")
+    val_identities: int = Field(0, ge=0, description="training identities held out to watch (and select) by")
+    val_every: int = Field(5, ge=1)
+
+
+class Images(Protocol):
+    """Where decoded images come from."""
+
+    def gather(self, indices: Sequence[int]) -> torch.Tensor:
+        """Images `(B, 3, H, W)` uint8."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Decoded training images with class indices `pids (N,)` and `modalities (N,)`."""
+
+    images: Images
+    pids: np.ndarray
+    modalities: np.ndarray
+
+
+class Interrupted(Exception):
+    """Training was stopped by a signal after it wrote its checkpoint."""
+
+
+def launch_fabric(device: str, precision: str) -> Fabric:
+    """Fabric on `device` (`auto`, `cpu`, `cuda`, `cuda:1`); several processes when started by torchrun.
+
+    `auto` precision is bf16 where the device computes in it, 32 bits elsewhere.
+    """
+    accelerator, _, index = device.partition(":")
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: no CUDA device is available here; use --device cpu")
+    if accelerator not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {device}: expected auto, cpu, cuda, cuda:<index> or mps")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    devices: int | list[int] = [int(index)] if index else processes
+    nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
+    chosen = resolve_precision(precision, accelerator)
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen)
+    fabric.launch()
+    return fabric
+
+
+def resolve_precision(precision: str, accelerator: str) -> Any:
+    """Turn `auto` into what the device computes fastest."""
+    if precision != "auto":
+        return precision
+    if accelerator == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    # Without AMX or AVX512-BF16, bf16 on a CPU is emulated and slower than 32 bits.
+    fast = accelerator == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+    return "bf16-mixed" if fast else "32-true"
+
+
+def train(
+    method: Method,
+    data: TrainingSet,
+    config: TrainConfig,
+    augmentation: AugmentConfig,
+    fabric: Fabric,
+    run: Path,
+    *,
+    metadata: dict[str, Any],
+    resume: dict[str, Any] | None = None,
+    on_epoch_end: Callable[[Method, int], dict[str, float]] | None = None,
+) -> None:
+    """Train until `config.epochs`, writing `checkpoint.pt`, `metrics.jsonl` and `tensorboard/` into `run`.
+
+    Args:
+        method: the network, on any device; on return it holds the trained weights.
+        data: training images; one process of several reads its own share.
+        config: the train section.
+        augmentation: what is done to the images of each batch, on the training device.
+        fabric: from `launch_fabric`.
+        run: an existing folder.
+        metadata: plain values kept in the checkpoint beside the weights (method name, identities, config).
+        resume: a loaded checkpoint to go on from.
+        on_epoch_end: called on rank 0 after each epoch with the method and the number of finished epochs; what it
+            returns is logged.
+
+    Raises:
+        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint of the last whole step was written.
+        TrainingDiverged: a loss is not finite.
+    """
+    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
+    method = method.to(memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = build_optimizer(method, config.optimizer)
+    first_epoch, first_step = 0, 0
+    if resume is not None:
+        method.load_state_dict(resume["model"])
+        first_epoch, first_step = resume["epoch"], resume["step"]
+    wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
+    if resume is not None:
+        optimizer.load_state_dict(resume["optimizer"])
+    sampler = CrossModalPKSampler(
+        data.pids,
+        data.modalities,
+        identities=config.identities,
+        images_per_modality=config.images_per_modality,
+        seed=config.seed,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        steps=config.steps_per_epoch,
+    )
+
+    def save(epoch: int, step: int) -> None:
+        if fabric.is_global_zero:
+            state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}
+            checkpoint.save(run / "checkpoint.pt", {**metadata, **state})
+
+    guard = LossGuard()
+    log = _Log(run, enabled=fabric.is_global_zero, keep_epochs=first_epoch)
+    steps = len(sampler)
+    done = first_epoch * steps + first_step
+    bar = tqdm(total=config.epochs * steps, initial=done, unit="step", desc="train", disable=not fabric.is_global_zero)
+    with _stop_signals() as stop, bar:
+        for epoch in range(first_epoch, config.epochs):
+            wrapped.train()
+            sampler.set_epoch(epoch)
+            started, sums = time.perf_counter(), defaultdict[str, float](float)
+            batches = list(sampler)
+            for step in range(first_step, steps):
+                indices = np.asarray(batches[step])
+                generator = _step_generator(fabric, config.seed, epoch, step)
+                batch = _make_batch(data, indices, augmentation, generator, fabric.device, memory_format)
+                rate = config.optimizer.lr * config.schedule.scale(epoch, config.epochs, step / steps)
+                set_learning_rate(optimizer, rate)
+                losses = wrapped(batch)
+                total = torch.stack(list(losses.values())).sum()
+                optimizer.zero_grad(set_to_none=True)
+                fabric.backward(total)
+                if config.clip_grad_norm is not None:
+                    fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=config.clip_grad_norm)
+                values = {name: float(value.detach()) for name, value in losses.items()}
+                guard.check(values, f"epoch {epoch + 1}, step {step + 1}")
+                wrapped_optimizer.step()
+                for name, value in values.items():
+                    sums[name] += value
+                bar.update()
+                bar.set_postfix_str(
+                    f"epoch {epoch + 1}/{config.epochs} " + " ".join(f"{k} {v:.3f}" for k, v in values.items())
+                )
+                if step + 1 < steps and _any_rank(fabric, stop.is_set()):
+                    save(epoch, step + 1)
+                    raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}")
+            trained = steps - first_step
+            seconds = time.perf_counter() - started
+            images = trained * config.identities * config.images_per_modality * 2 * fabric.world_size
+            row = {f"loss/{name}": value / trained for name, value in sums.items()}
+            row |= {"lr": rate, "seconds": seconds, "images_per_second": images / seconds}
+            first_step = 0
+            last = epoch + 1 == config.epochs
+            if on_epoch_end is not None and fabric.is_global_zero:
+                row |= on_epoch_end(method, epoch + 1)
+            log.write(epoch + 1, row)
+            stopped = _any_rank(fabric, stop.is_set()) and not last
+            if last or stopped or (epoch + 1) % config.checkpoint_every == 0:
+                save(epoch + 1, 0)
+            fabric.barrier()
+            if stopped:
+                raise Interrupted(f"stopped after epoch {epoch + 1} of {config.epochs}")
+    log.close()
+
+
+def _make_batch(
+    data: TrainingSet,
+    indices: np.ndarray,
+    augmentation: AugmentConfig,
+    generator: torch.Generator,
+    device: torch.device,
+    memory_format: torch.memory_format,
+) -> Batch:
+    images = data.images.gather(indices.tolist()).to(device, non_blocking=True)
+    modalities = torch.from_numpy(data.modalities[indices]).to(device)
+    pids = torch.from_numpy(data.pids[indices]).to(device)
+    images = augment(images, modalities, augmentation, generator)
+    return Batch(images.contiguous(memory_format=memory_format), pids, modalities)
+
+
+def _step_generator(fabric: Fabric, seed: int, epoch: int, step: int) -> torch.Generator:
+    """Seeds dropout (the global generator) and the augmentation (its own) for one step of one process."""
+    words = np.random.SeedSequence([seed, epoch, step, fabric.global_rank]).generate_state(2)
+    torch.manual_seed(int(words[0]))
+    return torch.Generator(device=fabric.device).manual_seed(int(words[1]))
+
+
+def _any_rank(fabric: Fabric, stopped: bool) -> bool:
+    if fabric.world_size == 1:
+        return stopped
+    votes = fabric.all_reduce(torch.tensor(float(stopped), device=fabric.device), reduce_op="sum")
+    return bool(torch.as_tensor(votes) > 0)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM asks the loop to stop after the step; a second one acts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Log:
+    """`metrics.jsonl`, one line an epoch, and tensorboard; a resumed run drops the lines it will write again."""
+
+    def __init__(self, run: Path, enabled: bool, keep_epochs: int) -> None:
+        self.path = run / "metrics.jsonl"
+        self.board = SummaryWriter(run / "tensorboard") if enabled else None  # type: ignore[no-untyped-call]
+        if enabled:
+            old = self.path.read_text().splitlines() if keep_epochs and self.path.exists() else []
+            kept = [line for line in old if json.loads(line)["epoch"] <= keep_epochs]
+            self.path.write_text("".join(line + "\n" for line in kept))
+
+    def write(self, epoch: int, row: dict[str, float]) -> None:
+        if self.board is None:
+            return
+        with self.path.open("a") as file:
+            file.write(json.dumps({"epoch": epoch, **row}) + "\n")
+        for name, value in row.items():
+            self.board.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
+        self.board.flush()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()  # type: ignore[no-untyped-call]
