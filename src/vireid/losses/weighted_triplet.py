@@ -50,5 +50,6 @@ def _softmax(values: Tensor, mask: Tensor) -> Tensor:
 
 def _peer_softmax(values: Tensor, mask: Tensor) -> Tensor:
     # The masked entries count as 0 in the maximum, which for negated distances is therefore always 0.
-    exponentials = (values - (values * mask).amax(1, keepdim=True)).exp() * mask
+    values = values * mask
+    exponentials = (values - values.amax(1, keepdim=True)).exp() * mask
     return exponentials / (exponentials.sum(1, keepdim=True) + 1e-6)

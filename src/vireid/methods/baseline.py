@@ -18,7 +18,6 @@ Shapes: B images, D embedding size.
 
 from typing import Any, Literal, final
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -121,13 +120,9 @@ class Baseline(Method):
         """The pretrained trunk at `trunk_lr_scale`, the layers on top at the full rate."""
         new = [*self.pool.parameters(), *self.neck.parameters()]
         return [
-            {"params": _trainable(self.backbone.parameters()), "lr_scale": self.config.trunk_lr_scale},
-            {"params": _trainable(new), "lr_scale": 1.0},
+            {"params": list(self.backbone.parameters()), "lr_scale": self.config.trunk_lr_scale},
+            {"params": [parameter for parameter in new if parameter.requires_grad], "lr_scale": 1.0},
         ]
-
-
-def _trainable(parameters: Any) -> list[torch.nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def build(config: Config, num_identities: int) -> Baseline:
