@@ -3,7 +3,6 @@
 Shapes: B images, C channels, H and W height and width in pixels.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -71,9 +70,9 @@ class Profile:
             rows.append(("embedding", speed))
         return "\n".join(f"{name:<14} {value}" for name, value in rows)
 
-    def to_json(self) -> str:
-        """All fields as a JSON object."""
-        return json.dumps(asdict(self), indent=2)
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, plain types only."""
+        return asdict(self)
 
 
 def profile(

@@ -48,7 +48,7 @@ def test_value_and_gradient_match(name, dtype):
         gradient = x.grad.double()
         assert loss.item() == pytest.approx(expected["loss"], rel=1e-5)
         assert gradient.norm().item() == pytest.approx(expected["grad_l2"], rel=1e-5)
-        # In float32 the published code loses digits of small entries to cancellation: its 64-bit run is matched.
+        # In float32 the published code loses digits of small entries to cancellation: match its 64-bit run.
         tolerance = 0 if dtype == "float64" else 1e-6 * expected["grad_l2"]
         entries = gradient[0, :3].numpy()
         np.testing.assert_allclose(entries, row["float64"]["grad_0_3"], rtol=1e-5, atol=tolerance)

@@ -136,7 +136,7 @@ def _check_bn_specific(bn_specific: Collection[str], split: int) -> None:
             raise InputError(f"bn_specific names '{stage}', expected some of {', '.join(STAGES)}")
         if STAGES.index(stage) < split:
             raise InputError(
-                f"bn_specific names '{stage}', which split {split} makes specific whole; remove it there"
+                f"bn_specific names '{stage}', but split {split} makes all of it specific; remove it"
             )
 
 
@@ -150,7 +150,7 @@ def _create(name: str, weights: str) -> ResNet:
 
 
 def _is_plain(name: str) -> bool:
-    return re.fullmatch(r"resnet\d+[a-z]?", name) is not None and name in timm.list_models("resnet*")
+    return re.fullmatch(r"resnet\d+[a-z]?", name) is not None and timm.is_model(name)
 
 
 def _set_stride(block: nn.Module, stride: int) -> None:
