@@ -2,6 +2,7 @@
 
 Shapes: V vertices, F triangles, N rays or points.
 """
+# ruff: noqa: RUF046, UP018, FURB
 # mypy: disable-error-code="misc, valid-type, no-any-return, untyped-decorator, name-defined, no-untyped-call"
 
 import contextlib
@@ -18,7 +19,7 @@ Array = npt.NDArray[Any]
 DEVICE = "cpu"
 FAR = 1.0e3
 
-wp.config.quiet = True
+wp.config.log_level = wp.LOG_ERROR
 with contextlib.redirect_stdout(io.StringIO()):
     wp.init()
 
@@ -152,7 +153,7 @@ class Mesh:
     def cast(self, origin: Array, directions: Array) -> Hits:
         """First hit of each ray; `origin` `(3,)`, unit `directions` `(N, 3)`."""
         n = len(directions)
-        out = [wp.empty(n, dtype=kind, device=DEVICE) for kind in (wp.int32, float, float, float)]
+        out = [wp.zeros(n, dtype=kind, device=DEVICE) for kind in (wp.int32, float, float, float)]
         rays = _points(directions)
         wp.launch(_trace, n, [self._mesh.id, wp.vec3(*map(float, origin)), rays, *out], device=DEVICE)
         face, u, v, t = (array.numpy() for array in out)

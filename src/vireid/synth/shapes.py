@@ -28,17 +28,26 @@ def grid_faces(rows: int, columns: int) -> Array:
     return np.concatenate([np.stack([a, b, b + columns], 1), np.stack([a, b + columns, a + columns], 1)])
 
 
-def superellipsoid(center: Array, radii: Array, exponent: float = 1.0, columns: int = 16, rows: int = 10) -> Surface:
+def superellipsoid(
+    center: Array, radii: Array, exponent: float = 1.0, columns: int = 16, rows: int = 10
+) -> Surface:
     """Vertices and triangles; exponent 1 is an ellipsoid, towards 0 a box."""
     theta, phi = np.meshgrid(
-        np.linspace(0, 2 * np.pi, columns, endpoint=False), np.linspace(-np.pi / 2 + 0.01, np.pi / 2 - 0.01, rows)
+        np.linspace(0, 2 * np.pi, columns, endpoint=False),
+        np.linspace(-np.pi / 2 + 0.01, np.pi / 2 - 0.01, rows),
     )
 
     def power(x: Array) -> Array:
         return np.asarray(np.sign(x) * np.abs(x) ** exponent)
 
-    unit = [power(np.cos(phi)) * power(np.cos(theta)), power(np.cos(phi)) * power(np.sin(theta)), power(np.sin(phi))]
-    return np.stack(unit, -1).reshape(-1, 3) * np.asarray(radii) + np.asarray(center), grid_faces(rows, columns)
+    unit = [
+        power(np.cos(phi)) * power(np.cos(theta)),
+        power(np.cos(phi)) * power(np.sin(theta)),
+        power(np.sin(phi)),
+    ]
+    return np.stack(unit, -1).reshape(-1, 3) * np.asarray(radii) + np.asarray(center), grid_faces(
+        rows, columns
+    )
 
 
 def envelope(points: Array, heights: Array, center: Array, flare: float, columns: int = 36) -> Surface:
@@ -69,6 +78,7 @@ def envelope(points: Array, heights: Array, center: Array, flare: float, columns
     down = np.linspace(0, 1, len(heights))[:, None]
     radius = radius + 0.012 + flare * down * (1 + 0.35 * np.cos(angle * 7 + 1.3)[None] * down)
     rings = [
-        np.column_stack([center + radius[k][:, None] * outward, np.full(columns, z)]) for k, z in enumerate(heights)
+        np.column_stack([center + radius[k][:, None] * outward, np.full(columns, z)])
+        for k, z in enumerate(heights)
     ]
     return np.concatenate(rings), grid_faces(len(heights), columns)

@@ -63,9 +63,27 @@ def nudge(stance: Stance, rng: Rng) -> Stance:
 
 
 def shoot(
-    figure: Figure, person: Identity, camera: Camera, stance: Stance, size: tuple[int, int], samples: int, rng: Rng
+    figure: Figure,
+    person: Identity,
+    camera: Camera,
+    stance: Stance,
+    size: tuple[int, int],
+    samples: int,
+    rng: Rng,
+    cover: Rng | None,
 ) -> Shot:
-    """Take one picture; `size` is (height, width), `samples` the supersampling per axis."""
+    """Take one picture.
+
+    Args:
+        figure: the dressed person.
+        person: whose materials to use.
+        camera: where it hangs and what it sees.
+        stance: where the person stands.
+        size: (height, width) in pixels.
+        samples: supersampling per axis.
+        rng: light and noise.
+        cover: if given, draws a thing in the foreground that hides part of the person.
+    """
     height, width = size
     view = _View(figure, camera, stance, height * samples, width * samples)
     hits = figure.mesh.cast(view.origin, view.rays)
@@ -88,8 +106,8 @@ def shoot(
         light = _shade_thermal(scene, camera, rng)
     light = light.reshape(height * samples, width * samples, -1)
     mask = seen.reshape(height * samples, width * samples).astype(np.float32)
-    if rng.random() < 0.2:
-        _occlude(light, mask, camera, rng)
+    if cover is not None:
+        _occlude(light, mask, camera, cover)
     light = light.reshape(height, samples, width, samples, -1).mean((1, 3))
     silhouette = mask.reshape(height, samples, width, samples).mean((1, 3))
     if camera.band is Band.VISIBLE:
@@ -158,9 +176,7 @@ class _Scene:
 
 
 def _mix(weights: Array, corners: Array) -> Array:
-    return (
-        weights[:, :1] * corners[:, 0] + weights[:, 1:2] * corners[:, 1] + weights[:, 2:3] * corners[:, 2]
-    )
+    return weights[:, :1] * corners[:, 0] + weights[:, 1:2] * corners[:, 1] + weights[:, 2:3] * corners[:, 2]
 
 
 def _fold(normals: Array, a: Array, bump: Array, rays: Array) -> Array:
