@@ -8,6 +8,7 @@ import contextlib
 import io
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -217,5 +218,7 @@ def _laplacian(faces: Array, count: int) -> torch.Tensor:
     rows = np.concatenate([edges[:, 0], edges[:, 1]])
     columns = np.concatenate([edges[:, 1], edges[:, 0]])
     values = torch.tensor(1 / np.bincount(rows, minlength=count)[rows], dtype=torch.float32)
-    matrix = torch.sparse_coo_tensor(torch.from_numpy(np.stack([rows, columns])), values, (count, count))
-    return matrix.coalesce().to_sparse_csr()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")  # torch calls the format beta, once per process
+        matrix = torch.sparse_coo_tensor(torch.from_numpy(np.stack([rows, columns])), values, (count, count))
+        return matrix.coalesce().to_sparse_csr()

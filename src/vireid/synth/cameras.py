@@ -68,6 +68,11 @@ class Backdrop:
     albedo: Array
     heat: Array
 
+    def take(self, at: Array) -> "Backdrop":
+        """The rays with indices `at` `(M,)`."""
+        fields = (self.points, self.normals, self.distance, self.on_ground, self.albedo, self.heat)
+        return Backdrop(*(field[at] for field in fields))
+
 
 def make_place(seed: int, indoor: bool) -> Place:
     """The place with this seed."""

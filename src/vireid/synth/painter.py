@@ -148,5 +148,5 @@ def _encode(shot: Shot, suffix: str, quality: int) -> bytes:
     if suffix == ".bmp":
         Image.fromarray(pixels).save(buffer, "BMP")
     else:
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()

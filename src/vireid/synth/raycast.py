@@ -2,7 +2,7 @@
 
 Shapes: V vertices, F triangles, N rays or points.
 """
-# ruff: noqa: RUF046, UP018, FURB
+# ruff: noqa: UP018, FURB
 # mypy: disable-error-code="misc, valid-type, no-any-return, untyped-decorator, name-defined, no-untyped-call"
 
 import contextlib

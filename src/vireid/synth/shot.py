@@ -96,7 +96,7 @@ def shoot(
     surface = materials(person, attributes, figure.parts[hits.face[seen]])
     normals = _fold(normals, attributes, surface.bump, rays)
     points = view.origin + hits.distance[seen, None] * rays
-    behind = backdrop(camera.place, view.world_origin, view.to_world(view.rays[~seen], turn_only=True))
+    behind = _backdrop(view, camera, samples, seen)
     scene = _Scene(view, figure, surface, points, normals, rays, hits.distance[seen], seen, behind)
     if camera.band is Band.VISIBLE:
         light = _shade_visible(scene, camera, rng)
@@ -146,6 +146,7 @@ class _View:
         y = cy + ((np.arange(height) + 0.5) / height - 0.5) * tall
         rays = forward + x[None, :, None] * right - y[:, None, None] * up
         rays = rays.reshape(-1, 3)
+        self.shape = (height, width)
         self.rays = (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
 
     def to_world(self, vectors: Array, turn_only: bool = False) -> Array:
@@ -173,6 +174,18 @@ class _Scene:
         result[self.seen] = on_person
         result[~self.seen] = on_background
         return result
+
+
+def _backdrop(view: _View, camera: Camera, samples: int, seen: Array) -> Backdrop:
+    """The scene behind, at the rays that miss the person; its texture is computed once per pixel, for speed."""
+    fine = view.shape
+    grid = view.rays.reshape(*fine, 3)
+    coarse = grid.reshape(fine[0] // samples, samples, fine[1] // samples, samples, 3).mean((1, 3))
+    coarse /= np.linalg.norm(coarse, axis=2, keepdims=True)
+    rays = view.to_world(coarse.reshape(-1, 3), turn_only=True)
+    whole = backdrop(camera.place, view.world_origin, rays)
+    pixel = np.arange(len(rays)).reshape(coarse.shape[:2]).repeat(samples, 0).repeat(samples, 1).ravel()
+    return whole.take(pixel[~seen])
 
 
 def _mix(weights: Array, corners: Array) -> Array:
