@@ -1,11 +1,15 @@
 """Pretrained weights: local files, their faults, and no network."""
 
+from urllib.error import URLError
+
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from vireid.errors import InputError
+from vireid.models import weights as weights_module
 from vireid.models.two_stream_resnet import TwoStreamResNet
 from vireid.models.weights import load_weights
 
@@ -90,29 +94,45 @@ def test_a_missing_file_is_named(tmp_path):
         TwoStreamResNet("resnet18", weights=str(tmp_path / "nowhere.pth"))
 
 
-def test_imagenet_comes_from_timm(pretrained, monkeypatch):
-    genuine = timm.create_model
+@pytest.mark.parametrize(
+    ("name", "repository"), [("resnet18", "resnet18.tv_in1k"), ("resnet14t", "resnet14t.c3_in1k")]
+)
+def test_imagenet_comes_from_timm(monkeypatch, tmp_path, name, repository):
+    torch.manual_seed(1)
+    state = timm.create_model(name).state_dict()
 
-    def create(name, pretrained=False, **options):
-        torch.manual_seed(7 if pretrained else 8)
-        return genuine(name, **options)
+    def download(repo_id, filename, *, local_files_only):
+        assert repo_id == f"timm/{repository}"
+        assert not local_files_only
+        return saved({key: value.clone() for key, value in state.items()}, tmp_path / filename)
 
-    monkeypatch.setattr(timm, "create_model", create)
-    model = TwoStreamResNet("resnet18", split=1, weights="imagenet")
-    expected = create("resnet18", pretrained=True, num_classes=0).conv1.weight
-    assert torch.equal(model.stem.visible[0].weight, expected)
-    assert torch.equal(model.stem.infrared[0].weight, expected)
+    monkeypatch.setattr(weights_module, "_hub_answers", lambda: True)
+    monkeypatch.setattr(weights_module, "hf_hub_download", download)
+    model = TwoStreamResNet(name, split=1, weights="imagenet")
+    expected = state["conv1.weight" if name == "resnet18" else "conv1.0.weight"]
+    for stream in (model.stem.visible, model.stem.infrared):
+        assert any(p.shape == expected.shape and torch.equal(p, expected) for p in stream.parameters())
 
 
-def test_imagenet_without_a_network_says_what_to_do(monkeypatch):
-    genuine = timm.create_model
-
-    def offline(name, pretrained=False, **options):
-        if pretrained:
-            raise OSError("no route to host\nand a long trace")
-        return genuine(name, **options)
-
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(InputError, match=r"no route to host.*method\.weights") as caught:
+def test_imagenet_without_a_network_or_a_cached_file_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights_module, "_hub_answers", lambda: False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"cannot fetch the ImageNet weights of resnet18.*method\.weights"
+    ) as caught:
         TwoStreamResNet("resnet18", weights="imagenet")
     assert "\n" not in str(caught.value)
+
+
+def test_a_backbone_without_imagenet_weights(monkeypatch):
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: None)
+    with pytest.raises(InputError, match="timm has no ImageNet weights for resnet18"):
+        TwoStreamResNet("resnet18", weights="imagenet")
+
+
+def test_an_unreachable_hub_is_noticed(monkeypatch):
+    def unreachable(request, timeout):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(weights_module, "urlopen", unreachable)
+    assert not weights_module._hub_answers()

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import timm
 import torch
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -27,10 +31,7 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
     """
     if weights == "none":
         return
-    if weights == "imagenet":
-        model.load_state_dict(_imagenet(name))
-        return
-    path = Path(weights).expanduser()
+    path = _imagenet(name) if weights == "imagenet" else Path(weights).expanduser()
     state = _strip_prefix(_read(path), set(model.state_dict()))
     expected = model.state_dict()
     # Files older than PyTorch 0.4.1 lack the batch counters, which nothing here reads.
@@ -49,16 +50,38 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
     model.load_state_dict({key: state.get(key, value) for key, value in expected.items()})
 
 
-def _imagenet(name: str) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-    except Exception as error:  # timm, its hub client and the network raise many unrelated kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+def _imagenet(name: str) -> Path:
+    """The file with timm's ImageNet weights, downloaded unless it is in the hub's cache already.
+
+    Where there are several, those of torchvision are taken: the field's published numbers start from them.
+    """
+    original = f"{name}.tv_in1k"
+    config = timm.get_pretrained_cfg(original if original in timm.list_pretrained(f"{name}.*") else name)
+    if config is None or not config.hf_hub_id:
         raise InputError(
-            f"cannot fetch the ImageNet weights of {name} ({reason}); go online once, or set "
-            f"method.weights to a local state dict (.pth or .safetensors) or to 'none'"
+            f"timm has no ImageNet weights for {name}; set method.weights to a local file or 'none'"
+        )
+    online = _hub_answers()
+    try:
+        # Without a network the hub's client retries for most of a minute, even when the file is in its cache.
+        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors", local_files_only=not online))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        reason = str(error).strip().partition("\n")[0] if online else "no network, no copy in the cache"
+        raise InputError(
+            f"cannot fetch the ImageNet weights of {name} ({reason}); go online once, or set method.weights "
+            f"to a local state dict (.pth or .safetensors) or to 'none'"
         ) from None
-    return state
+
+
+def _hub_answers() -> bool:
+    request = Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urlopen(request, timeout=5).close()
+    except HTTPError:
+        return True  # it answered, if only with a refusal
+    except OSError:
+        return False
+    return True
 
 
 def _read(path: Path) -> dict[str, Tensor]:
