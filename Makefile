@@ -31,7 +31,7 @@ types: install
 
 # Renders the training identities of the default model and trains it: about two hours on two cores.
 default: install
-	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 2000 --seed 1
+	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1200 --seed 1
 	$(BIN)/vireid train configs/default.yaml --output runs/default
 	$(BIN)/vireid evaluate runs/default
 

@@ -28,6 +28,7 @@ from vireid.data.augment import AugmentConfig, augment
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError
 from vireid.methods.base import Method
+from vireid.models.precision import fastest_precision
 from vireid.sample import Batch
 from vireid.training import checkpoint
 from vireid.training.guard import LossGuard
@@ -90,21 +91,10 @@ def launch_fabric(device: str, precision: str) -> Fabric:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     devices: int | list[int] = [int(index)] if index else processes
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
-    chosen = resolve_precision(precision, accelerator)
+    chosen: Any = fastest_precision(accelerator) if precision == "auto" else precision
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen)
     fabric.launch()
     return fabric
-
-
-def resolve_precision(precision: str, accelerator: str) -> Any:
-    """Turn `auto` into what the device computes fastest."""
-    if precision != "auto":
-        return precision
-    if accelerator == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    # Without AMX or AVX512-BF16, bf16 on a CPU is emulated and slower than 32 bits.
-    fast = accelerator == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
-    return "bf16-mixed" if fast else "32-true"
 
 
 def train(
