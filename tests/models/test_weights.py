@@ -81,6 +81,12 @@ def test_another_depth_is_named(pretrained, tmp_path):
         TwoStreamResNet("resnet34", weights=saved(pretrained, tmp_path / "r.pth"))
 
 
+def test_a_deeper_network_is_not_loaded_by_halves(tmp_path):
+    deeper = timm.create_model("resnet34").state_dict()
+    with pytest.raises(InputError, match=r"deeper network than resnet18, with 'layer1.2.conv1.weight'"):
+        TwoStreamResNet("resnet18", weights=saved(deeper, tmp_path / "r.pth"))
+
+
 @pytest.mark.parametrize("name", ["broken.pth", "broken.safetensors"])
 def test_a_damaged_file_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"not weights at all")

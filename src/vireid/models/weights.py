@@ -32,8 +32,13 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
     if weights == "none":
         return
     path = _imagenet(name) if weights == "imagenet" else Path(weights).expanduser()
-    state = _strip_prefix(_read(path), set(model.state_dict()))
     expected = model.state_dict()
+    state = _strip_prefix(_read(path), set(expected))
+    _check_fit(state, expected, path, name)
+    model.load_state_dict({key: state.get(key, value) for key, value in expected.items()})
+
+
+def _check_fit(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path, name: str) -> None:
     # Files older than PyTorch 0.4.1 lack the batch counters, which nothing here reads.
     missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
     if missing:
@@ -41,13 +46,20 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
             f"{path} does not hold a {name}: {len(missing)} of {len(expected)} entries are missing, for "
             f"example '{missing[0]}'; give a state dict of torchvision's or timm's {name}"
         )
-    for key in expected.keys() & state.keys():
-        if state[key].shape != expected[key].shape:
+    for key in expected:
+        if key in state and state[key].shape != expected[key].shape:
             found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
             raise InputError(
-                f"{path} does not fit {name}: '{key}' is {found}, expected {wanted}; wrong backbone?"
+                f"{path} does not hold a {name}: '{key}' is {found}, expected {wanted}; change method.backbone "
+                "or the file"
             )
-    model.load_state_dict({key: state.get(key, value) for key, value in expected.items()})
+    # A deeper network of the same widths fits too: its first blocks alone would be loaded.
+    parts = {key.partition(".")[0] for key in expected}
+    deeper = [key for key in state if key not in expected and key.partition(".")[0] in parts]
+    if deeper:
+        raise InputError(
+            f"{path} holds a deeper network than {name}, with '{deeper[0]}'; change method.backbone or the file"
+        )
 
 
 def _imagenet(name: str) -> Path:
