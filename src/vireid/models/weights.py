@@ -50,15 +50,16 @@ def _check_fit(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path
         if key in state and state[key].shape != expected[key].shape:
             found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
             raise InputError(
-                f"{path} does not hold a {name}: '{key}' is {found}, expected {wanted}; change method.backbone "
-                "or the file"
+                f"{path} does not hold a {name}: '{key}' is {found}, expected {wanted}; change "
+                "method.backbone or the file"
             )
     # A deeper network of the same widths fits too: its first blocks alone would be loaded.
     parts = {key.partition(".")[0] for key in expected}
     deeper = [key for key in state if key not in expected and key.partition(".")[0] in parts]
     if deeper:
         raise InputError(
-            f"{path} holds a deeper network than {name}, with '{deeper[0]}'; change method.backbone or the file"
+            f"{path} holds a deeper network than {name}, with '{deeper[0]}'; change "
+            "method.backbone or the file"
         )
 
 
