@@ -25,7 +25,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         # torch wraps a failed write of its archive in a RuntimeError.
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {str(error).splitlines()[0]}; free some disk space") from None
+        raise InputError(f"cannot write {path}: {_first_line(error)}; free some disk space") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -35,7 +35,11 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is not a readable checkpoint: {_first_line(error)}") from None
     if not isinstance(state, dict) or not {"method", "model", "epoch"} <= state.keys():
         raise InputError(f"{path} is not a vireid checkpoint: it lacks the keys method, model and epoch")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

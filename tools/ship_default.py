@@ -1,0 +1,40 @@
+"""Turn a run into the model that vireid ships: `python tools/ship_default.py runs/default src/vireid/assets/default`.
+
+Writes `model.safetensors` (matrices and kernels in half precision, no identity classifier), `config.yaml`,
+`environment.json`, `metrics.jsonl` and `results.json` of the run.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from vireid.embedder import load_run
+
+LIMIT_BYTES = 25 * 2**20
+
+
+def main(run_folder: Path, target: Path) -> None:
+    """Write the shipped form of `run_folder` into `target`."""
+    run = load_run(run_folder)
+    weights = {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        for name, tensor in run.weights.items()
+        if "classifier" not in name.split(".")
+    }
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise SystemExit(f"{run_folder}: a weight does not fit half precision")
+    target.mkdir(parents=True, exist_ok=True)
+    save_file(weights, target / "model.safetensors")
+    size = (target / "model.safetensors").stat().st_size
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{target}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "results.json"):
+        shutil.copy(run_folder / name, target / name)
+    print(f"{target}: {size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
