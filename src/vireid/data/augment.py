@@ -1,0 +1,202 @@
+"""Augmentation of whole batches on the training device, every random number from a given generator.
+
+Shapes: N images, H and W their height and width in pixels. The order is: pad and crop, flip, channel
+exchange, grayscale, jitter, blur, normalisation, erasing.
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from vireid.sample import Modality
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)
+ERASE_ATTEMPTS = 10
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class AugmentConfig(BaseModel):
+    """What is done to training images; the defaults are AGW's crop and flip, everything stronger is off.
+
+    Attributes:
+        pad: black border in pixels from which a random crop of the old size is taken; 0 leaves it out.
+        flip: probability of a left-right flip.
+        erase: probability of erasing one random rectangle.
+        erase_area: least and largest share of the image that is erased.
+        erase_aspect: least and largest height / width of the rectangle.
+        fill: what the rectangle holds after normalisation: `zero`, the mean colour, or `means`, the numbers
+            0.485, 0.456, 0.406. The latter are the means before normalisation, used after it by mistake in
+            the code of CAJ, DEEN and PMT; it is there to repeat their results.
+        channel_exchange: for visible images (CAJ, Ye et al., ICCV 2021): in three of four cases one channel,
+            drawn at random, replaces all; in the fourth the image is kept (`keep`) or becomes grey (`gray`).
+        grayscale: probability that a visible image becomes grey.
+        jitter: probability that brightness and contrast change, in both modalities.
+        jitter_strength: both are scaled by a factor within 1 - s to 1 + s.
+        blur: probability that an infrared image is blurred.
+        blur_sigma: least and largest standard deviation of the blur in pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pad: int = Field(10, ge=0)
+    flip: Probability = 0.5
+    erase: Probability = 0.0
+    erase_area: tuple[Probability, Probability] = (0.02, 0.4)
+    erase_aspect: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.3, 3.3)
+    fill: Literal["zero", "means"] = "zero"
+    channel_exchange: Literal["off", "keep", "gray"] = "off"
+    grayscale: Probability = 0.0
+    jitter: Probability = 0.0
+    jitter_strength: Probability = 0.3
+    blur: Probability = 0.0
+    blur_sigma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=5)]] = (0.1, 2.0)
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Subtract ImageNet's mean and divide by its standard deviation, channel by channel.
+
+    Args:
+        images: `(N, 3, H, W)`, uint8 0 to 255 or float 0 to 1.
+
+    Returns:
+        `(N, 3, H, W)` float32.
+    """
+    scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+    return (scaled - _channels(IMAGENET_MEAN, scaled)) / _channels(IMAGENET_STD, scaled)
+
+
+def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Augmented and normalised training images.
+
+    Args:
+        images: `(N, 3, H, W)` uint8.
+        modalities: `(N,)` values of `Modality`, on the same device.
+        config: what is done.
+        generator: on the same device; its state decides everything that is random.
+
+    Returns:
+        `(N, 3, H, W)` float32.
+    """
+    visible = modalities == Modality.VISIBLE
+    if config.pad:
+        images = random_crop(images, config.pad, generator)
+    images = torch.where(_coin(images, config.flip, generator), images.flip(3), images)
+    pixels = images.float().div_(255)
+    if config.channel_exchange != "off":
+        pixels = exchange_channels(pixels, visible, config.channel_exchange == "gray", generator)
+    if config.grayscale:
+        chosen = _coin(pixels, config.grayscale, generator) & visible[:, None, None, None]
+        pixels = torch.where(chosen, _gray(pixels), pixels)
+    if config.jitter:
+        pixels = jitter(pixels, config.jitter, config.jitter_strength, generator)
+    if config.blur:
+        pixels = blur(pixels, ~visible, config.blur, config.blur_sigma, generator)
+    pixels = normalize(pixels)
+    if config.erase:
+        pixels = erase(pixels, config, generator)
+    return pixels
+
+
+def random_crop(images: Tensor, border: int, generator: torch.Generator) -> Tensor:
+    """Add a black border and cut the old size out at a random place; `(N, 3, H, W)` in and out."""
+    number, _, height, width = images.shape
+    padded = pad(images, (border, border, border, border))
+    # (N, 3, 2 border + 1, 2 border + 1, H, W): every possible crop, as a view.
+    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+    top, left = torch.randint(2 * border + 1, (2, number), generator=generator, device=images.device)
+    return crops[torch.arange(number, device=images.device), :, top, left]
+
+
+def exchange_channels(pixels: Tensor, visible: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
+    """Red, green or blue in all channels of a visible image, or the fourth case, equally likely."""
+    number = len(pixels)
+    case = torch.randint(4, (number,), generator=generator, device=pixels.device)
+    source = torch.arange(3, device=pixels.device).expand(number, 3)
+    single = visible & (case < 3)
+    source = torch.where(single[:, None], case[:, None], source)
+    exchanged = pixels[torch.arange(number, device=pixels.device)[:, None], source]
+    if not gray:
+        return exchanged
+    return torch.where((visible & (case == 3))[:, None, None, None], _gray(pixels), exchanged)
+
+
+def jitter(pixels: Tensor, probability: float, strength: float, generator: torch.Generator) -> Tensor:
+    """Scale brightness, then contrast about the mean, each by a factor in 1 - strength to 1 + strength."""
+    chosen = _coin(pixels, probability, generator)
+    factors = 1 + strength * (
+        2 * torch.rand(2, len(pixels), 1, 1, 1, generator=generator, device=pixels.device) - 1
+    )
+    bright = (pixels * factors[0]).clamp_(0, 1)
+    mean = _gray(bright).mean((1, 2, 3), keepdim=True)
+    return torch.where(chosen, (mean + (bright - mean) * factors[1]).clamp_(0, 1), pixels)
+
+
+def blur(
+    pixels: Tensor, where: Tensor, probability: float, sigma: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Gaussian blur of some of the images in `where (N,)`, each with a standard deviation of its own."""
+    number, channels, height, width = pixels.shape
+    chosen = _coin(pixels, probability, generator) & where[:, None, None, None]
+    deviation = _uniform(number, *sigma, generator)
+    radius = min(math.ceil(3 * sigma[1]), height - 1, width - 1)
+    distance = torch.arange(-radius, radius + 1, device=pixels.device)
+    kernel = torch.exp(-0.5 * (distance / deviation[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+    flat = pad(pixels, (radius, radius, radius, radius), mode="reflect").reshape(
+        1, number * channels, -1, width + 2 * radius
+    )
+    flat = conv2d(flat, kernel[:, None, None, :], groups=number * channels)
+    flat = conv2d(flat, kernel[:, None, :, None], groups=number * channels)
+    return torch.where(chosen, flat.reshape(pixels.shape), pixels)
+
+
+def erase(normalised: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Fill one random rectangle of some images (Zhong et al., AAAI 2020), after normalisation.
+
+    The rectangle's area and aspect ratio are drawn until it fits; an image where ten draws do not fit is left
+    as is.
+    """
+    number, _, height, width = normalised.shape
+    shape = (number, ERASE_ATTEMPTS)
+    area = _uniform(shape, *config.erase_area, generator) * height * width
+    aspect = _uniform(shape, *config.erase_aspect, generator)
+    rows, columns = (area * aspect).sqrt().round().int(), (area / aspect).sqrt().round().int()
+    fits = (rows < height) & (columns < width) & (rows > 0) & (columns > 0)
+    first = fits.int().argmax(1, keepdim=True)
+    rows, columns = rows.gather(1, first), columns.gather(1, first)
+    place = torch.rand(2, number, 1, generator=generator, device=normalised.device)
+    top, left = (place[0] * (height - rows + 1)).int(), (place[1] * (width - columns + 1)).int()
+    y, x = torch.arange(height, device=normalised.device), torch.arange(width, device=normalised.device)
+    in_rows, in_columns = (y >= top) & (y < top + rows), (x >= left) & (x < left + columns)
+    inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    chosen = _coin(normalised, config.erase, generator) & fits.any(1)[:, None, None, None]
+    fill = (
+        _channels(IMAGENET_MEAN, normalised) if config.fill == "means" else normalised.new_zeros(1, 3, 1, 1)
+    )
+    return torch.where(inside & chosen, fill, normalised)
+
+
+def _coin(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """`(N, 1, 1, 1)` bool, true with the given probability."""
+    return torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < probability
+
+
+def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    size = (shape,) if isinstance(shape, int) else shape
+    return low + (high - low) * torch.rand(size, generator=generator, device=generator.device)
+
+
+def _gray(pixels: Tensor) -> Tensor:
+    """Luminance in three equal channels, `(N, 3, H, W)`."""
+    return (pixels * _channels(LUMA, pixels)).sum(1, keepdim=True).expand_as(pixels)
+
+
+def _channels(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(1, 3, 1, 1)

@@ -1,0 +1,156 @@
+"""SynthVI: rendered people in visible, near-infrared and thermal light, as `vireid synth` writes them.
+
+A part is a folder with `manifest.csv`, `images/` and `dataset.json`. Part `nir` mirrors SYSU-MM01 (six
+cameras, 3 and 6 infrared), part `lwir` RegDB (one visible and one thermal camera). A root holds one part, or
+`nir/` and `lwir/`; in such a root both parts show the same people. The root `mini` is the set that is shipped
+inside the package.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vireid.data.cache import cache_folder, writing
+from vireid.data.files import require_folder
+from vireid.data.manifest import describe, read_csv, require_both_sides
+from vireid.data.report import Report
+from vireid.errors import InputError
+from vireid.sample import Sample
+
+PARTS = ("nir", "lwir")
+CONTACT = "rendered by `vireid synth`; free of rights (CC0)"
+
+
+class Config(BaseModel):
+    """Where a rendered set lies, which part of it is used and how it is evaluated (as SYSU-MM01 or RegDB)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    root: Path = Field(Path("mini"), description="a folder of `vireid synth`, or `mini`, the shipped set")
+    part: Literal["nir", "lwir", "all"] = Field("nir", description="all: both parts, for training only")
+    train_ids: Literal["train", "all"] = Field("train", description="all: every identity is training data")
+    search: Literal["all", "indoor"] = Field(
+        "all", description="gallery cameras 1, 2, 4, 5 or 1, 2 (part nir)"
+    )
+    shots: Literal[1, 10] = Field(1, description="gallery images per identity and camera (part nir)")
+    trials: int = Field(10, ge=1, description="gallery draws (part nir)")
+
+
+def load(config: Config) -> list[Sample]:
+    """The part's images in the order of its manifest; with part `all` the training images of both parts.
+
+    Raises:
+        InputError: the folder is missing, is not a SynthVI folder or lacks the part, or a row is malformed.
+    """
+    folders = find_parts(config.root)
+    wanted = PARTS if config.part == "all" else (config.part,)
+    missing = [part for part in wanted if part not in folders]
+    if missing:
+        raise InputError(
+            f"{config.root} holds part {' and '.join(folders)}, not {missing[0]}; set part to "
+            f"{next(iter(folders))} or render the other one with `vireid synth`"
+        )
+    if len(wanted) > 1:
+        _require_same_people(folders)
+    samples = [sample for part in wanted for sample in read_csv(folders[part] / "manifest.csv")]
+    if config.train_ids == "all":
+        return [replace(sample, split="train") for sample in samples]
+    if config.part == "all":
+        return [sample for sample in samples if sample.split == "train"]
+    require_both_sides(samples, config.root)
+    return samples
+
+
+def find_parts(root: Path) -> dict[str, Path]:
+    """The parts in a root, by name: `nir` before `lwir`; raises `InputError` if there is none."""
+    root = shipped() if str(root) == "mini" else root
+    require_folder(root, "a folder that `vireid synth` wrote, or `mini` for the shipped set")
+    if (root / "manifest.csv").is_file():
+        part = _description(root).get("part")
+        if part not in PARTS:
+            raise InputError(
+                f"{root / 'dataset.json'}: part is {part!r}, expected nir or lwir; render the set anew"
+            )
+        return {part: root}
+    folders = {part: root / part for part in PARTS if (root / part / "manifest.csv").is_file()}
+    if not folders:
+        raise InputError(
+            f"{root} is no complete SynthVI folder; expected manifest.csv, nir/manifest.csv or "
+            "lwir/manifest.csv (an interrupted `vireid synth` continues when called again)"
+        )
+    return folders
+
+
+def shipped() -> Path:
+    """The folder of the shipped set, unpacked into the cache on the first call.
+
+    Raises:
+        InputError: the package was installed without its assets, or the cache cannot be written.
+    """
+    archive = Path(str(files("vireid"))) / "assets" / "synthvi-mini.zip"
+    if not archive.is_file():
+        raise InputError(
+            f"the shipped set {archive} is missing; reinstall vireid, or render it: vireid synth mini"
+        )
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
+    folder = cache_folder() / f"synthvi-mini-{digest}"
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    with writing(folder.parent, "the shipped SynthVI set"):
+        try:
+            with zipfile.ZipFile(archive) as content:
+                content.extractall(partial)
+            try:
+                partial.rename(folder)
+            except OSError:
+                # Another process was faster; its copy is the same.
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def check(root: Path) -> Report:
+    """Counts of each part against its dataset.json, identities, cameras and unreadable images."""
+    report = Report("SynthVI", root, CONTACT)
+    for part, folder in find_parts(root).items():
+        samples = read_csv(folder / "manifest.csv")
+        about = _description(folder)
+        seed, size, generator = (about.get(key, "unknown") for key in ("seed", "size", "generator"))
+        report.notes.append(f"part {part}: seed {seed}, size {size}, generator version {generator}")
+        counts = about.get("counts", {})
+        total = sum(counts.values()) if isinstance(counts, dict) else 0
+        report.expect(f"{part}: rows of the manifest", len(samples), total or None)
+        describe(report, samples, f"{part}: ")
+    return report
+
+
+def _require_same_people(folders: dict[str, Path]) -> None:
+    """Both parts number the people of one seed; with different seeds one number would mean two people."""
+    seeds = {part: _description(folder).get("seed") for part, folder in folders.items()}
+    if len(set(seeds.values())) > 1:
+        told = " and ".join(f"{part} seed {seed}" for part, seed in seeds.items())
+        raise InputError(f"part all needs parts of one seed, got {told}; render both with the same --seed")
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    file = folder / "dataset.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file} does not exist; expected the description `vireid synth` writes") from None
+    except ValueError:
+        raise InputError(f"{file} is not JSON; render the set anew with `vireid synth`") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds {type(content).__name__}, expected an object; render the set anew")
+    return content
