@@ -1,0 +1,218 @@
+"""`results.json`: every trial of every evaluation of a run, with all that is needed to read the numbers."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vireid.errors import InputError
+from vireid.evaluation.metrics import CmcUnit, RetrievalMetrics
+from vireid.sample import Direction
+
+RANKS = (1, 5, 10, 20)
+SCORES = (*(f"rank{k}" for k in RANKS), "mAP", "mINP")
+FORMAT = 1
+
+RerankName = Literal["off", "k-reciprocal"]
+
+
+class TrialScores(BaseModel):
+    """Scores of one trial, fractions from 0 to 1; `rankK` is the CMC at K."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank1: float
+    rank5: float
+    rank10: float
+    rank20: float
+    mAP: float
+    mINP: float
+    num_queries: int
+    num_valid_queries: int
+    num_gallery: int
+
+    @classmethod
+    def of(cls, metrics: RetrievalMetrics, *, num_queries: int, num_gallery: int) -> "TrialScores":
+        """From the metrics of a trial; the curve must reach rank 20."""
+        ranks = {f"rank{k}": metrics.rank(k) for k in RANKS}
+        return cls(
+            **ranks,
+            mAP=metrics.mean_ap,
+            mINP=metrics.mean_inp,
+            num_queries=num_queries,
+            num_valid_queries=metrics.num_valid_queries,
+            num_gallery=num_gallery,
+        )
+
+
+class Result(BaseModel):
+    """One row of a results file: one method on one data set in one direction, re-ranked or not.
+
+    `mean` and `std` hold `rank1`, `rank5`, `rank10`, `rank20`, `mAP` and `mINP` over the trials (population
+    standard deviation, so 0 for one trial); `cmc` is the mean curve from rank 1 on; `chance` the expected
+    `rank1` and `mAP` of a random order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    dataset: str
+    protocol: str
+    direction: Direction
+    rerank: RerankName
+    cmc_unit: CmcUnit
+    selection: str = Field(
+        "last", description="which epoch: last, or val for the best on held-out identities"
+    )
+    seed: int = 0
+    data_root: str = ""
+    trials: tuple[TrialScores, ...] = Field(min_length=1)
+    mean: dict[str, float]
+    std: dict[str, float]
+    cmc: tuple[float, ...]
+    chance: dict[str, float] = {}
+    unreadable: tuple[str, ...] = Field((), description="images that could not be read and take no part")
+    versions: dict[str, str] = {}
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells rows apart; a new row with the same key takes the place of the old one."""
+        return (self.method, self.dataset, self.data_root, self.protocol, self.direction.value, self.rerank)
+
+
+def summary(trials: Sequence[TrialScores]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean and population standard deviation of every score over the trials."""
+    columns = {name: np.array([getattr(trial, name) for trial in trials]) for name in SCORES}
+    mean = {name: float(values.mean()) for name, values in columns.items()}
+    return mean, {name: float(values.std()) for name, values in columns.items()}
+
+
+def save_results(path: Path, rows: Iterable[Result]) -> list[Result]:
+    """Add rows to a results file, each in the place of an earlier one with the same key; returns all rows.
+
+    The file is written whole or not at all.
+
+    Raises:
+        InputError: the file exists and is not a results file.
+    """
+    merged = {row.key: row for row in (load_results(path) if path.exists() else [])}
+    merged.update({row.key: row for row in rows})
+    plain = {"format": FORMAT, "results": [row.model_dump(mode="json") for row in merged.values()]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return list(merged.values())
+
+
+def load_results(path: Path) -> list[Result]:
+    """The rows of a results file.
+
+    Raises:
+        InputError: it is missing, is not JSON, or has other content.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"results not found: {path}; write them with `vireid evaluate`") from None
+    except ValueError:
+        raise InputError(
+            f"{path} is not JSON; expected a results file of `vireid evaluate`: move it away"
+        ) from None
+    if (
+        not isinstance(plain, dict)
+        or plain.get("format") != FORMAT
+        or not isinstance(plain.get("results"), list)
+    ):
+        raise InputError(
+            f"{path} is not a results file of format {FORMAT}; move it away or choose another --output"
+        )
+    try:
+        return [Result.model_validate(row) for row in plain["results"]]
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"{path}: bad value at '{where}': {fault['msg']}; move the file away") from None
+
+
+def combine(rows: Sequence[Result]) -> Result:
+    """One row whose trials are those of several runs, such as the ten models of RegDB's ten splits.
+
+    Raises:
+        InputError: no rows, or rows of different methods, data sets, directions or re-ranking states.
+    """
+    first = rows[0] if rows else None
+    if first is None or any(_kind(row) != _kind(first) for row in rows):
+        raise InputError(
+            "only results of one method, data set, direction and re-ranking state can be combined"
+        )
+    trials = tuple(trial for row in rows for trial in row.trials)
+    mean, std = summary(trials)
+    weights = [len(row.trials) for row in rows]
+    changes = {
+        "protocol": " + ".join(dict.fromkeys(row.protocol for row in rows)),
+        "trials": trials,
+        "mean": mean,
+        "std": std,
+        "cmc": tuple(np.average([row.cmc for row in rows], axis=0, weights=weights).tolist()),
+        "unreadable": tuple(dict.fromkeys(name for row in rows for name in row.unreadable)),
+    }
+    if first.chance:
+        levels = {
+            name: np.average([row.chance[name] for row in rows], weights=weights) for name in first.chance
+        }
+        changes["chance"] = {name: float(value) for name, value in levels.items()}
+    return first.model_copy(update=changes)
+
+
+def table(rows: Sequence[Result]) -> str:
+    """A plain-text table in percent, mean ± standard deviation over trials, and the chance level below it."""
+    head = [
+        "method",
+        "data set",
+        "protocol",
+        "direction",
+        "re-ranking",
+        *("R" + str(k) for k in RANKS),
+        "mAP",
+        "mINP",
+    ]
+    lines = [[*head, "trials", "queries", "gallery"]]
+    for row in rows:
+        lines.append(_cells(row))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    texts = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    texts.insert(1, "  ".join("-" * width for width in widths))
+    for row in rows:
+        if row.chance and row.rerank == "off":
+            level = f"R1 {100 * row.chance['rank1']:.2f}, mAP {100 * row.chance['mAP']:.2f}"
+            texts.append(f"chance, {row.dataset}, {row.protocol}, {row.direction}: {level}")
+    missing = max((len(row.unreadable) for row in rows), default=0)
+    if missing:
+        texts.append(
+            f"{missing} images could not be read and take no part; they are listed in the results file"
+        )
+    return "\n".join(texts)
+
+
+def _kind(row: Result) -> tuple[str, ...]:
+    return (row.method, row.dataset, row.direction.value, row.rerank, row.cmc_unit)
+
+
+def _cells(row: Result) -> list[str]:
+    several = len(row.trials) > 1
+    scores = [
+        f"{100 * row.mean[name]:.2f}" + (f" ± {100 * row.std[name]:.2f}" if several else "")
+        for name in SCORES
+    ]
+    names = [row.method, row.dataset, row.protocol, row.direction.value, row.rerank]
+    valid, asked = row.trials[0].num_valid_queries, row.trials[0].num_queries
+    queries = str(asked) if valid == asked else f"{valid} of {asked}"
+    return [*names, *scores, str(len(row.trials)), queries, str(row.trials[0].num_gallery)]
