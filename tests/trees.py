@@ -16,7 +16,7 @@ VISIBLE_CAMERAS, INFRARED_CAMERAS = (1, 2, 4, 5), (3, 6)
 
 
 def person(pid: int, infrared: bool, shot: int, height: int = 32, width: int = 16) -> np.ndarray:
-    """(H, W, 3) uint8, or (H, W) in infrared: two garments of the identity's own tones, a little noise per shot."""
+    """(H, W, 3) uint8, or (H, W) in infrared: two garments of the identity's own tones, noise per shot."""
     tones = np.random.default_rng([pid, 1]).integers(30, 225, (2, 3))
     noise = np.random.default_rng([pid, shot, int(infrared)]).integers(-12, 13, (height, width, 3))
     image = np.full((height, width, 3), 128, np.int64)
@@ -101,7 +101,7 @@ def _write_permutations(
 
 
 def make_regdb(root: Path, *, identities: int = 12, images: int = 10, trials: int = 10) -> Path:
-    """RegDB: `Visible|Thermal/<id>/*.bmp` and `idx/{train,test}_{visible,thermal}_<trial>.txt`, halves per trial."""
+    """RegDB: `Visible|Thermal/<id>/*.bmp` and `idx/{train,test}_{visible,thermal}_<trial>.txt`."""
     paths: dict[tuple[str, int], list[str]] = {}
     for pid in range(1, identities + 1):
         for folder in ("Visible", "Thermal"):
@@ -124,7 +124,7 @@ def make_regdb(root: Path, *, identities: int = 12, images: int = 10, trials: in
 
 
 def make_llcm(root: Path, *, train: int = 8, test: int = 5, images: int = 2) -> Path:
-    """LLCM: `vis|nir/<id>/*` with `idx/train_*.txt`, `test_vis|test_nir/cam<1..9>/<id>/*`, `idx/test_id.txt`."""
+    """LLCM: `vis|nir/<id>/*`, `idx/train_*.txt`, `test_vis|test_nir/cam<1..9>/<id>/*`, `idx/test_id.txt`."""
     (root / "idx").mkdir(parents=True)
     for folder in ("vis", "nir"):
         lines = []
@@ -189,7 +189,7 @@ def make_manifest_csv(
 def make_synthvi(
     root: Path, part: str = "nir", *, identities: int = 10, images: int = 2, seed: int = 0
 ) -> Path:
-    """One part of SynthVI: `manifest.csv`, `images/`, `dataset.json`; the first 60 % of the identities train."""
+    """One part of SynthVI: `manifest.csv`, `images/`, `dataset.json`; 60 % of the identities train."""
     bands = {"nir": "VVIVVI", "lwir": "VI"}[part]
     rows: list[list[object]] = []
     for pid in range(1, identities + 1):

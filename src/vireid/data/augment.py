@@ -149,9 +149,10 @@ def blur(
     distance = torch.arange(-radius, radius + 1, device=pixels.device)
     kernel = torch.exp(-0.5 * (distance / deviation[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
-    flat = pad(pixels, (radius, radius, radius, radius), mode="reflect").reshape(
-        1, number * channels, -1, width + 2 * radius
-    )
+    if not number:
+        return pixels
+    padded = pad(pixels, (radius, radius, radius, radius), mode="reflect")
+    flat = padded.reshape(1, number * channels, height + 2 * radius, width + 2 * radius)
     flat = conv2d(flat, kernel[:, None, None, :], groups=number * channels)
     flat = conv2d(flat, kernel[:, None, :, None], groups=number * channels)
     return torch.where(chosen, flat.reshape(pixels.shape), pixels)

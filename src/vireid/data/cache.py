@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -218,15 +219,20 @@ def writing(folder: Path, what: str) -> Iterator[None]:
         raise
 
 
+def unfinished(folder: Path) -> Path:
+    """A name beside `folder`, this call's own, to write under until all is there and it can be renamed."""
+    return folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+
+
 def _write(folder: Path, paths: Sequence[Path], height: int, width: int, workers: int | None) -> None:
     """Decode into a folder of another name, then rename it."""
     _remove_stale(folder.parent)
     shape = (len(paths), 3, height, width)
     if shutil.disk_usage(folder.parent).free < np.prod(shape):
         raise OSError(errno.ENOSPC, "No space left on device")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial = unfinished(folder)
     try:
-        partial.mkdir(exist_ok=True)
+        partial.mkdir()
         reasons: dict[int, str] = {}
         start = 0
         # Written as a file, not through a map: a full disk is an error here and a crash there.

@@ -177,8 +177,8 @@ def _check_header(file: Path, header: list[str]) -> None:
         raise InputError(f"{file}, row 1: a column is named twice; got '{got}', {expected}")
     absent = [name for name in OPTIONAL if name not in header]
     for name in set(header) - {*REQUIRED, *OPTIONAL}:
-        # A column of the user's own is fine; a misspelt one would silently switch a rule off.
-        near = difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.5)
+        # A column of the user's own is fine; a misspelt one (`camera`) would silently switch a rule off.
+        near = difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.54)
         if near:
             raise InputError(f"{file}, row 1: unknown column '{name}', did you mean '{near[0]}'? {expected}")
 

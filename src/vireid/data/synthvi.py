@@ -8,7 +8,6 @@ inside the package.
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vireid.data.cache import cache_folder, writing
+from vireid.data.cache import cache_folder, unfinished, writing
 from vireid.data.files import require_folder
 from vireid.data.manifest import describe, read_csv, require_both_sides
 from vireid.data.report import Report
@@ -104,7 +103,7 @@ def shipped() -> Path:
     folder = cache_folder() / f"synthvi-mini-{digest}"
     if folder.is_dir():
         return folder
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial = unfinished(folder)
     with writing(folder.parent, "the shipped SynthVI set"):
         try:
             with zipfile.ZipFile(archive) as content:

@@ -1,0 +1,120 @@
+import json
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from trees import make_synthvi
+
+from vireid.data import synthvi
+from vireid.data.synthvi import Config, check, load
+from vireid.errors import InputError
+from vireid.sample import Modality
+
+
+@pytest.fixture
+def both(tmp_path):
+    make_synthvi(tmp_path / "set" / "nir", "nir", identities=5, images=1)
+    make_synthvi(tmp_path / "set" / "lwir", "lwir", identities=5, images=2)
+    return tmp_path / "set"
+
+
+def test_one_part(both):
+    for root in (both / "lwir", both):
+        samples = load(Config(root=root, part="lwir"))
+        assert len(samples) == 5 * 2 * 2
+        assert samples[0].path == both / "lwir" / "images" / "cam1" / "0001" / "0001.jpg".replace(
+            "1.jpg", "0.jpg"
+        )
+        assert (samples[1].track, samples[1].time) == ("walk1", "1")
+        assert {s.camid for s in samples if s.modality is Modality.INFRARED} == {2}
+    assert {s.camid for s in load(Config(root=both)) if s.modality is Modality.INFRARED} == {3, 6}
+
+
+def test_both_parts_train_together(both):
+    samples = load(Config(root=both, part="all"))
+    assert {s.split for s in samples} == {"train"}
+    assert {s.pid for s in samples} == {1, 2, 3}
+    assert len(samples) == 3 * 6 + 3 * 4
+    everyone = load(Config(root=both, part="all", train_ids="all"))
+    assert {s.split for s in everyone} == {"train"}
+    assert {s.pid for s in everyone} == {1, 2, 3, 4, 5}
+
+
+def test_every_identity_can_train(both):
+    samples = load(Config(root=both, part="nir", train_ids="all"))
+    assert {s.split for s in samples} == {"train"}
+    assert len({s.pid for s in samples}) == 5
+
+
+def test_parts_of_two_seeds_do_not_mix(both):
+    make_synthvi(both / "lwir", "lwir", identities=5, images=2, seed=4)
+    with pytest.raises(InputError, match="parts of one seed, got nir seed 0 and lwir seed 4"):
+        load(Config(root=both, part="all"))
+
+
+def test_bad_roots(both, tmp_path):
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        load(Config(root=tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="holds part lwir, not nir; set part to lwir"):
+        load(Config(root=both / "lwir", part="nir"))
+    with pytest.raises(InputError, match="no complete SynthVI folder"):
+        load(Config(root=tmp_path))
+    (both / "nir" / "dataset.json").write_text("{")
+    with pytest.raises(InputError, match=r"dataset\.json is not JSON"):
+        load(Config(root=both / "nir"))
+    (both / "nir" / "dataset.json").unlink()
+    with pytest.raises(InputError, match=r"dataset\.json does not exist"):
+        load(Config(root=both / "nir"))
+
+
+def test_check(both):
+    report = check(both)
+    rows = {row.what: row.found for row in report.rows}
+    assert report.ok
+    assert (rows["nir: images"], rows["lwir: images"]) == (30, 20)
+    assert rows["lwir: identities in both modalities"] == 5
+    about = json.loads((both / "nir" / "dataset.json").read_text())
+    (both / "nir" / "dataset.json").write_text(json.dumps({**about, "counts": {"all": 31}}))
+    assert not check(both).ok
+
+
+@pytest.fixture
+def package(both, tmp_path, monkeypatch):
+    """An installed package whose shipped set is the small one."""
+    archive = tmp_path / "package" / "assets" / "synthvi-mini.zip"
+    archive.parent.mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as content:
+        for path in sorted(both.rglob("*")):
+            content.write(path, path.relative_to(both))
+    monkeypatch.setattr(synthvi, "files", lambda name: tmp_path / "package")
+    monkeypatch.setenv("VIREID_CACHE", str(tmp_path / "cache"))
+    return archive
+
+
+def test_shipped_set_is_unpacked_once(package, tmp_path):
+    samples = load(Config(root=Path("mini"), part="lwir"))
+    assert len(samples) == 20
+    folder = synthvi.shipped()
+    assert folder.parent == tmp_path / "cache"
+    assert folder.name.startswith("synthvi-mini-")
+    assert len(folder.name) == len("synthvi-mini-") + 12
+    marker = folder / "marker"
+    marker.touch()
+    assert synthvi.shipped() == folder
+    assert marker.exists()
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
+    assert check(Path("mini")).ok
+
+
+def test_shipped_set_unpacked_by_many_at_once(package):
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(lambda _: synthvi.shipped(), range(4)))
+    assert len(folders) == 1
+    assert len(load(Config(root=Path("mini")))) == 30
+
+
+def test_shipped_set_missing(package):
+    package.unlink()
+    with pytest.raises(InputError, match="reinstall vireid"):
+        load(Config(root=Path("mini")))
