@@ -99,7 +99,7 @@ def test_by_hand():
     gallery = [5, 5, 7, 5, 7]
     by_identity = retrieval_metrics(distances, [7, 5], gallery, ignore=ignore, max_rank=3)
     by_image = retrieval_metrics(distances, [7, 5], gallery, ignore=ignore, cmc_unit="image", max_rank=4)
-    # Query 7 sees 5 7 5 7: first match at 2 (image and identity). Query 5 sees 7 7 5 5 5: image 3, identity 2.
+    # Query 7 sees 5 7 5 7: first match at 2, image and identity. Query 5 sees 7 7 5 5 5: image 3, identity 2.
     assert by_identity.cmc.tolist() == [0, 1, 1]
     assert by_image.cmc.tolist() == [0, 0.5, 1, 1]
     precision = ((1 / 2 + 2 / 4) / 2 + (1 / 3 + 2 / 4 + 3 / 5) / 3) / 2
@@ -148,15 +148,24 @@ def test_infinite_distances_count_and_queries_without_a_match_do_not():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(distances=np.zeros((1, 2)), query_ids=[1], gallery_ids=[2, 3]), "no query has a match"),
-        (dict(distances=np.zeros((1, 0)), query_ids=[1], gallery_ids=[]), "0 gallery images"),
-        (dict(distances=np.zeros((0, 1)), query_ids=[], gallery_ids=[1]), "0 queries"),
-        (dict(distances=np.zeros((2, 1)), query_ids=[1], gallery_ids=[1]), r"shape \(2, 1\); expected .*\(1, 1\)"),
-        (dict(distances=np.zeros((1, 1)), query_ids=[[1]], gallery_ids=[1]), "identities have shapes"),
-        (dict(distances=np.zeros((1, 1)), query_ids=[1], gallery_ids=[1], ignore=[[0, 0]]), "ignore has shape"),
-        (dict(distances=[[np.nan]], query_ids=[1], gallery_ids=[1]), "NaN"),
-        (dict(distances=[[0.0]], query_ids=[1], gallery_ids=[1], cmc_unit="person"), "expected identity or image"),
-        (dict(distances=[[0.0]], query_ids=[1], gallery_ids=[1], max_rank=0), "max_rank 0"),
+        ({"distances": np.zeros((1, 2)), "query_ids": [1], "gallery_ids": [2, 3]}, "no query has a match"),
+        ({"distances": np.zeros((1, 0)), "query_ids": [1], "gallery_ids": []}, "0 gallery images"),
+        ({"distances": np.zeros((0, 1)), "query_ids": [], "gallery_ids": [1]}, "0 queries"),
+        (
+            {"distances": np.zeros((2, 1)), "query_ids": [1], "gallery_ids": [1]},
+            r"shape \(2, 1\); expected .*\(1, 1\)",
+        ),
+        ({"distances": np.zeros((1, 1)), "query_ids": [[1]], "gallery_ids": [1]}, "identities have shapes"),
+        (
+            {"distances": np.zeros((1, 1)), "query_ids": [1], "gallery_ids": [1], "ignore": [[0, 0]]},
+            "ignore has shape",
+        ),
+        ({"distances": [[np.nan]], "query_ids": [1], "gallery_ids": [1]}, "NaN"),
+        (
+            {"distances": [[0.0]], "query_ids": [1], "gallery_ids": [1], "cmc_unit": "person"},
+            "expected identity or image",
+        ),
+        ({"distances": [[0.0]], "query_ids": [1], "gallery_ids": [1], "max_rank": 0}, "max_rank 0"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -1,0 +1,130 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vireid.errors import InputError
+from vireid.evaluation import metrics, rerank
+from vireid.evaluation.distance import distances
+from vireid.evaluation.metrics import retrieval_metrics
+from vireid.evaluation.rerank import k_reciprocal
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CASES = json.loads((GOLDEN / "rerank.json").read_text())["cases"]
+
+
+@pytest.fixture(scope="module")
+def recipes():
+    spec = importlib.util.spec_from_file_location("recipes", GOLDEN / "recipes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def dense(query, gallery, k1, k2, weight):
+    """The definition with whole matrices, image by image."""
+    features = np.concatenate([query, gallery]).astype(np.float64)
+    count = len(features)
+    original = ((features[:, None] - features[None]) ** 2).sum(-1)
+    original /= original.max(axis=1, keepdims=True)
+    order = [sorted(range(count), key=lambda j: (j != i, original[i, j], j)) for i in range(count)]
+
+    def mutual(i, k):
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
+
+    encoding = np.zeros((count, count))
+    for i in range(count):
+        core = mutual(i, k1)
+        expanded = set(core)
+        for j in core:
+            candidate = mutual(j, round(k1 / 2))
+            if 3 * len(candidate & core) > 2 * len(candidate):
+                expanded |= candidate
+        members = sorted(expanded)
+        encoding[i, members] = np.exp(-original[i, members])
+        encoding[i] /= encoding[i].sum()
+    encoding = np.array([encoding[order[i][:k2]].mean(axis=0) for i in range(count)])
+    result = np.empty((len(query), len(gallery)))
+    for i in range(len(query)):
+        for j in range(len(gallery)):
+            pair = encoding[[i, len(query) + j]]
+            jaccard = 1 - pair.min(axis=0).sum() / pair.max(axis=0).sum()
+            result[i, j] = (1 - weight) * jaccard + weight * original[i, len(query) + j]
+    return result
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["params"]["seed"]))
+def test_published_code_in_64_bits(recipes, case):
+    query, gallery, q_ids, g_ids = recipes.rerank_features(**case["params"])
+    found = k_reciprocal(query, gallery, k1=case["k1"], k2=case["k2"], lambda_value=case["lam"])
+    expected = case["zhunzhong_fp64"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.ravel()[case["sample_flat_idx"]], expected["samples"], atol=1e-6)
+    assert found.sum(dtype=np.float64) == pytest.approx(expected["sum"], abs=1e-4)
+    assert (found.astype(np.float64) ** 2).sum() == pytest.approx(expected["sumsq"], abs=1e-4)
+    assert (found.min(), found.max()) == pytest.approx((expected["min"], expected["max"]), abs=1e-6)
+    scores = retrieval_metrics(found, q_ids, g_ids, cmc_unit="image")
+    assert scores.mean_ap == pytest.approx(expected["mAP"], abs=1e-9)
+    assert scores.mean_inp == pytest.approx(expected["mINP"], abs=1e-9)
+    assert scores.rank(1) == pytest.approx(expected["r1"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("k1", "k2", "weight"), [(20, 6, 0.3), (7, 3, 0.0), (5, 1, 0.5), (1, 1, 1.0), (3, 9, 0.3)]
+)
+def test_slow_reference(recipes, monkeypatch, k1, k2, weight):
+    monkeypatch.setattr(metrics, "BLOCK_ENTRIES", 300)  # several blocks
+    monkeypatch.setattr(rerank, "PAIR_BLOCK", 50)
+    query, gallery, *_ = recipes.rerank_features(11, 17, 26, 5, 8)
+    found = k_reciprocal(query, gallery, k1=k1, k2=k2, lambda_value=weight)
+    # More averaged images than kept neighbours: all kept ones are averaged.
+    np.testing.assert_allclose(found, dense(query, gallery, k1, min(k2, k1 + 1), weight), atol=1e-6)
+
+
+def test_more_neighbours_than_images(recipes):
+    query, gallery, *_ = recipes.rerank_features(3, 4, 5, 2, 8)
+    found = k_reciprocal(torch.from_numpy(query), torch.from_numpy(gallery), k1=20, k2=6)
+    np.testing.assert_allclose(found, dense(query, gallery, 8, 6, 0.3), atol=1e-6)
+
+
+def test_duplicates_and_equal_images(recipes):
+    query, gallery, *_ = recipes.rerank_features(3, 6, 8, 3, 8)
+    doubled = np.concatenate([gallery, gallery, query])
+    found = k_reciprocal(query, doubled, k1=5, k2=2)
+    np.testing.assert_allclose(found, dense(query, doubled, 5, 2, 0.3), atol=1e-6)
+    same = k_reciprocal(np.ones((2, 4)) / 2, np.ones((30, 4)) / 2)
+    assert np.isfinite(same).all()
+
+
+def test_partition_keeps_the_first_of_equal_entries():
+    rng = np.random.default_rng(0)
+    block = np.round(rng.random((200, 40)), 1)
+    for k in (1, 3, 10, 39, 40, 60):
+        expected = np.argsort(block, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(rerank._smallest(block, k), expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "gallery", "options", "message"),
+    [
+        (np.ones((2, 3)), np.ones((2, 4)), {}, r"shapes \(2, 3\) and \(2, 4\)"),
+        (np.ones((0, 3)), np.ones((2, 3)), {}, "0 queries"),
+        (np.ones((2, 3)), np.full((2, 3), np.nan), {}, "NaN"),
+        (np.ones((2, 3)), np.ones((2, 3)), {"k1": 0}, "k1=0"),
+        (np.ones((2, 3)), np.ones((2, 3)), {"lambda_value": 1.5}, "lambda=1.5"),
+    ],
+)
+def test_bad_input(query, gallery, options, message):
+    with pytest.raises(InputError, match=message):
+        k_reciprocal(query, gallery, **options)
+
+
+def test_cosine_distances_rank_as_euclidean_ones(recipes):
+    query, gallery, *_ = recipes.rerank_features(3, 6, 8, 3, 8)
+    squares = ((query[:, None] - gallery[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(2 * distances(query, gallery), squares, atol=1e-5)
+    with pytest.raises(InputError, match="expected"):
+        distances(query, gallery[:, :3])
