@@ -256,7 +256,11 @@ def test_two_builds_at_once(paths, folder):
     assert len(list(folder.iterdir())) == 1
 
 
-def test_decoding_leaves_the_number_of_threads_alone(paths):
+def test_whoever_reads_the_blocks_keeps_its_threads(paths):
     before = torch.get_num_threads()
-    list(decode_blocks(paths, H, W))
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        assert [torch.get_num_threads() for _ in decode_blocks(paths, H, W, block=2)] == [2, 2, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -106,13 +106,13 @@ def decode_blocks(
             return str(error).removeprefix(f"{path}: ")
 
     with (
-        _single_threaded_torch(),
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
         tqdm(total=len(paths), unit="image", desc=description, leave=False) as bar,
     ):
         for start in range(0, len(paths), block):
             part = paths[start : start + block]
-            results = list(pool.map(attempt, part))
+            with _single_threaded_torch():
+                results = list(pool.map(attempt, part))
             black = torch.zeros(3, height, width, dtype=torch.uint8)
             pixels = torch.stack([black if isinstance(result, str) else result for result in results])
             readable = np.array([not isinstance(result, str) for result in results])
