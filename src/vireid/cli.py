@@ -5,20 +5,23 @@ inside the commands so that `vireid --help` answers at once.
 """
 
 import json
+import os
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from vireid.errors import InputError
+from vireid.errors import InputError, Stopped
 from vireid.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Find the same person across visible and infrared cameras: train, evaluate, embed.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -250,28 +253,29 @@ def _fresh(folder: Path) -> Path:
     return candidate
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns errors into one line and the right exit status."""
-    from click.exceptions import Abort, ClickException
-
+    # Spinning threads ruin each other where cores are shared; must be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.showwarning = _show_warning
     try:
-        app(args=arguments, standalone_mode=False)
+        app(args=arguments)
     except InputError as error:
         _fail(str(error), 2)
-    except ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, Abort):
+    except KeyboardInterrupt:
         _fail("interrupted", 1)
     except OSError as error:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}; check the path and the disk", 2)
-    except Exception as error:
-        if type(error).__name__ not in ("Interrupted", "TrainingDiverged"):
-            raise
+    except Stopped as error:
         _fail(str(error), 1)
 
 
-def _fail(message: str, status: int) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    if issubclass(category, UserWarning):
+        print(f"vireid: warning: {message}", file=sys.stderr)
+
+
+def _fail(message: str, status: int) -> NoReturn:
     print(f"vireid: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
@@ -44,6 +44,12 @@ class EvaluationConfig(BaseModel):
     rerank: Literal["off", "k-reciprocal"] = "off"
     batch_size: int = Field(128, ge=1)
     select: Literal["last", "val"] = "last"
+
+    @field_validator("rerank", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        # YAML reads an unquoted `off` as false.
+        return "off" if value is False else value
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,8 @@ def from_dict(plain: Mapping[str, Any]) -> ExperimentConfig:
         if "name" not in plain.get(name, {}):
             raise InputError(f"missing key '{name}.name': say which one, for example {name}: {{name: ...}}")
     return ExperimentConfig(
-        method=_named("method", plain["method"]),
-        data=_named("data", plain["data"]),
+        method=named("method", plain["method"]),
+        data=named("data", plain["data"]),
         images=_check("images", ImageConfig, plain.get("images", {})),
         train=_check("train", TrainConfig, plain.get("train", {})),
         evaluation=_check("evaluation", EvaluationConfig, plain.get("evaluation", {})),
@@ -154,7 +160,8 @@ def _named_modules(package: str, entry: str) -> list[str]:
     return [name for name, module in modules.items() if hasattr(module, "Config") and hasattr(module, entry)]
 
 
-def _named(section: str, plain: Mapping[str, Any]) -> Named:
+def named(section: str, plain: Mapping[str, Any]) -> Named:
+    """A checked section `{name: ..., **options}` of `method` or `data`."""
     options = dict(plain)
     name = str(options.pop("name"))
     module = find_module(section, name)

@@ -54,7 +54,7 @@ def load_run(run: str | Path) -> Run:
     if shipped.is_file():
         weights = {name: tensor.float() for name, tensor in load_file(shipped).items()}
         return Run(path, config, weights, num_identities=0, epoch=config.train.epochs)
-    state = checkpoint.load(path / "checkpoint.pt")
+    state = checkpoint.load(path / ("checkpoint_val.pt" if config.evaluation.select == "val" else "checkpoint.pt"))
     if state["method"] != config.method.name:
         raise InputError(
             f"{path}: the checkpoint holds method '{state['method']}' but config.yaml says '{config.method.name}'; "
@@ -98,10 +98,10 @@ def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, ski
 class Embedder:
     """Turns person crops into L2-normalised embeddings; made by `vireid.load`."""
 
-    def __init__(self, method: Method, height: int, width: int, device: str, batch_size: int = 128) -> None:
+    def __init__(self, method: Method, height: int, width: int, device: torch.device, batch_size: int = 128) -> None:
         self.method = method.to(device)
         self.height, self.width = height, width
-        self.device = torch.device(device)
+        self.device = device
         self.batch_size = batch_size
 
     def embed(
@@ -155,8 +155,19 @@ def load(run: str | Path, *, device: str = "auto") -> Embedder:
         device: a torch device, or `"auto"` for the GPU where there is one.
     """
     loaded = load_run(run)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
-    return Embedder(build_method(loaded), images.height, images.width, device, batch_size)
+    return Embedder(build_method(loaded), images.height, images.width, resolve_device(device), batch_size)
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of a name; `auto` is the GPU where there is one. Raises `InputError` if it is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device {device}: expected auto, cpu, cuda, cuda:<index> or mps") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    return chosen
 

@@ -1,4 +1,4 @@
-"""The one error that is the user's to fix."""
+"""The errors whose message is all a user needs to see."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints the message without a traceback and exits with status 2.
     """
+
+
+class Stopped(Exception):
+    """Work that ended early through nobody's mistake: interrupted, or diverged. Exit status 1, no traceback."""

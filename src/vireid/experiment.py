@@ -6,6 +6,7 @@ A run is a folder: `config.yaml`, `checkpoint.pt`, `metrics.jsonl`, `environment
 import json
 import platform
 import subprocess
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,19 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
 from vireid import config as configuration
-from vireid.config import ExperimentConfig
+from vireid.config import ExperimentConfig, Named
 from vireid.data.cache import DecodedImages
-from vireid.embedder import Run, build_method, load_run, load_weights
+from vireid.data.synthvi import find_parts
+from vireid.embedder import Run, build_method, load_run, load_weights, resolve_device
 from vireid.errors import InputError
 from vireid.evaluation import protocols
+from vireid.evaluation.distance import distances
 from vireid.evaluation.evaluate import evaluate_protocol
 from vireid.evaluation.extract import extract
-from vireid.evaluation.results import Result, save_results
+from vireid.evaluation.metrics import retrieval_metrics
+from vireid.evaluation.results import RerankName, Result, save_results
 from vireid.methods.base import Method
+from vireid.models.precision import fastest_precision
+from vireid.profile import Profile, profile
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
 from vireid.training.loop import TrainingSet, launch_fabric, train
@@ -143,7 +150,9 @@ def _validator(
         return None
     images = _decoded(held, config)
     modalities = np.array([sample.modality for sample in held], np.int64)
-    best = -1.0
+    pids = np.array([sample.pid for sample in held], np.int64)
+    kept = output / "checkpoint_val.pt"
+    best = float(checkpoint.load(kept)["score"]) if kept.exists() else -1.0
 
     def validate(method: Method, epoch: int) -> dict[str, float]:
         nonlocal best
@@ -153,33 +162,198 @@ def _validator(
         embeddings = extract(method, images, modalities, device=fabric.device, batch_size=batch_size, progress=False)
         row = {}
         for direction in Direction:
-            result = evaluate_protocol(embeddings, protocols.manifest(held, direction))
-            row |= {f"val/{direction}/rank1": result.mean["rank1"], f"val/{direction}/mAP": result.mean["mAP"]}
+            trial = protocols.manifest(held, direction).trials[0]
+            queries, gallery = embeddings[trial.query], embeddings[trial.gallery]
+            scores = retrieval_metrics(distances(queries, gallery), pids[trial.query], pids[trial.gallery])
+            row |= {f"val/{direction}/rank1": scores.rank(1), f"val/{direction}/mAP": scores.mean_ap}
         score = sum(value for name, value in row.items() if name.endswith("mAP"))
         if config.evaluation.select == "val" and score > best:
             best = score
-            state = {**metadata, "model": method.state_dict(), "epoch": epoch, "step": 0}
-            checkpoint.save(output / "checkpoint_val.pt", state)
+            state = {**metadata, "model": method.state_dict(), "epoch": epoch, "step": 0, "score": score}
+            checkpoint.save(kept, state)
         return row
 
     return validate
+
+
+def evaluate_to_file(
+    name: str,
+    *,
+    root: Path | None = None,
+    direction: str | None = None,
+    rerank: RerankName | None = None,
+    output: Path | None = None,
+    device: str = "auto",
+) -> list[Result]:
+    """Evaluate a run and keep the rows in its `results.json`, or in `output`.
+
+    Args:
+        name: a run folder, or `default` for the shipped model.
+        root: other data than the run's own. Its kind is recognised; without this the run's own test set is used.
+        direction: `i2v`, `v2i` or `both`; None for the config's.
+        rerank: `off` or `k-reciprocal`; None for the config's.
+        output: where the rows go; rows of the same test that are already there are replaced. The shipped model is
+            not written to, its rows are only returned unless `output` is given.
+        device: `auto` or a torch device.
+    """
+    run = load_run(name)
+    wanted = direction or run.config.evaluation.direction
+    rows = evaluate_run(
+        run,
+        root=root,
+        directions=list(Direction) if wanted == "both" else [Direction(wanted)],
+        reranks=[rerank or run.config.evaluation.rerank],
+        device=device,
+    )
+    if output is not None or name != "default":
+        save_results(output or run.path / "results.json", rows)
+    return rows
 
 
 def evaluate_run(
     run: Run,
     *,
     root: Path | None = None,
-    directions: Sequence[Direction],
-    reranks: Sequence[str],
+    directions: Sequence[Direction] = tuple(Direction),
+    reranks: Sequence[RerankName] = ("off",),
     device: str = "auto",
 ) -> list[Result]:
-    """Every trial of the run's protocol, one result per direction and re-ranking state.
+    """Every trial of the test set's protocol, one row per direction, re-ranking state and (SynthVI) part."""
+    method = build_method(run).to(resolve_device(device))
+    rows = []
+    for data in test_sets(run.config, root):
+        rows += evaluate_method(method, data, run.config, directions=directions, reranks=reranks)
+    return rows
 
-    Args:
-        run: from `load_run`.
-        root: another place (or another test set of the same kind) than the config's `data.root`.
+
+def embed_test(
+    method: Method, data: Named, config: ExperimentConfig, device: str = "auto"
+) -> tuple[list[Sample], npt.NDArray[np.float32]]:
+    """The samples of a test set and their embeddings `(N, D)`."""
+    samples = _test_samples(data)
+    return samples, _embed(method.to(resolve_device(device)), samples, _decoded(samples, config), config)
+
+
+def _test_samples(data: Named) -> list[Sample]:
+    return [sample for sample in data.module.load(data.options) if sample.split not in ("train", "val")]
+
+
+def _embed(
+    method: Method, samples: Sequence[Sample], images: DecodedImages, config: ExperimentConfig
+) -> npt.NDArray[np.float32]:
+    modalities = np.array([sample.modality for sample in samples], np.int64)
+    device = next(method.parameters()).device
+    return extract(method, images, modalities, device=device, batch_size=config.evaluation.batch_size)
+
+
+def evaluate_method(
+    method: Method,
+    data: Named,
+    config: ExperimentConfig,
+    *,
+    directions: Sequence[Direction],
+    reranks: Sequence[RerankName],
+) -> list[Result]:
+    """Embed the test samples once and score every protocol on them.
+
+    Images that cannot be read are left out of queries and galleries and named in the rows.
     """
-    config = run.config if root is None else run.config.override({"data.root": str(root)})
-    fabric_device = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu")
-    samples = [s for s in config.data.module.load(config.data.options) if s.split not in ("train", "val")]
-    return evaluate_method(build_method(run), samples, config, directions, reranks, fabric_device, run.epoch)
+    samples = _test_samples(data)
+    rules = [protocols.build(data.options, data.name, samples, direction) for direction in directions]
+    images = _decoded(samples, config)
+    if images.unreadable:
+        names = ", ".join(str(path) for path, _ in images.unreadable[:5])
+        warnings.warn(f"{len(images.unreadable)} test images cannot be read and are left out: {names}", stacklevel=2)
+    missing = [str(path) for path, _ in images.unreadable]
+    gone = dict(zip(np.flatnonzero(~images.readable).tolist(), missing, strict=True))
+    embeddings = _embed(method, samples, images, config)
+    return [
+        evaluate_protocol(
+            embeddings,
+            protocol,
+            rerank=rerank,
+            method=config.method.name,
+            seed=config.train.seed,
+            selection=config.evaluation.select,
+            data_root=str(data.options.root),
+            unreadable=gone,
+            versions={"vireid": version("vireid"), "torch": version("torch")},
+            progress=True,
+        )
+        for protocol in rules
+        for rerank in reranks
+    ]
+
+
+def test_sets(config: ExperimentConfig, root: Path | None = None) -> list[Named]:
+    """The run's own test set, or the one at `root`; SynthVI with both parts is two test sets."""
+    data = config.data
+    if root is not None:
+        kind = recognise(root)
+        same = kind == data.name
+        options = {**data.options.model_dump(), "root": root} if same else {"root": root}
+        data = configuration.named("data", {"name": kind, **options})
+    if data.name != "synthvi":
+        return [data]
+    parts = find_parts(data.options.root)
+    wanted = parts if data.options.part == "all" or data.options.part not in parts else [data.options.part]
+    changes = {"train_ids": "train"}
+    return [replace(data, options=data.options.model_copy(update={**changes, "part": part})) for part in wanted]
+
+
+def recognise(root: Path) -> str:
+    """Which kind of data set lies at `root`, by its folders."""
+    if str(root) == "mini" or any((root / place / "dataset.json").is_file() for place in (".", "nir", "lwir")):
+        return "synthvi"
+    if (root / "cam1").is_dir() and (root / "exp").is_dir():
+        return "sysu_mm01"
+    if (root / "Visible").is_dir() and (root / "Thermal").is_dir():
+        return "regdb"
+    if (root / "test_vis").is_dir() or (root / "test_nir").is_dir():
+        return "llcm"
+    return "manifest"
+
+
+def profile_config(config: ExperimentConfig, *, device: str = "auto") -> Profile:
+    """Count and time the config's method, with random weights and 395 identities (those of SYSU-MM01)."""
+    identities = 395
+    options = config.method.options
+    if hasattr(options, "weights"):
+        options = options.model_copy(update={"weights": "none"})
+    place = resolve_device(device)
+    precision = fastest_precision(place) if config.train.precision == "auto" else config.train.precision
+    return profile(
+        config.method.module.build(options, identities),
+        height=config.images.height,
+        width=config.images.width,
+        num_identities=identities,
+        step_images=2 * config.train.identities * config.train.images_per_modality,
+        device=str(place),
+        precision=precision,
+        channels_last=config.train.channels_last,
+    )
+
+
+def write_environment(path: Path, device: str) -> None:
+    """Versions, commit and device of a run, for whoever wants to repeat it."""
+    packages = ("vireid", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
+    facts = {
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "commit": _commit(),
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor(),
+        "threads": torch.get_num_threads(),
+    }
+    path.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _commit() -> str | None:
+    """The commit of the source tree vireid runs from; None where it is installed without one."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

@@ -62,11 +62,22 @@ def test_float32_under_autocast(pool):
 def test_neck():
     torch.manual_seed(0)
     neck = BNNeck(512, 300)
+    modalities = torch.arange(64) % 2
     x = 3 + 2 * torch.randn(64, 512)
-    embeddings = neck(x)
+    embeddings = neck(x, modalities)
     assert neck.classify(embeddings).shape == (64, 300)
     assert embeddings.mean(0).abs().max() < 1e-5
-    assert not neck.bn.bias.requires_grad
-    assert neck.bn.weight.requires_grad
+    assert not neck.bn.body.bias.requires_grad
+    assert neck.bn.body.weight.requires_grad
     assert neck.classifier.bias is None
     assert neck.classifier.weight.std().item() == pytest.approx(0.001, rel=0.02)
+
+
+def test_a_specific_neck_centres_each_modality_by_itself():
+    neck = BNNeck(8, 3, specific=True)
+    modalities = torch.arange(64) % 2
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0)) + 5 * modalities[:, None]
+    embeddings = neck(x, modalities)
+    assert embeddings[modalities == 0].mean(0).abs().max() < 1e-5
+    assert embeddings[modalities == 1].mean(0).abs().max() < 1e-5
+    assert not any(parameter.requires_grad for name, parameter in neck.named_parameters() if name.endswith("bn.bias"))

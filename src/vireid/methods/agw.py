@@ -78,7 +78,7 @@ class AGW(Method):
         """Losses `identity` and `weighted_triplet`, those with a factor above 0."""
         weights = self.config.loss
         pooled = self.pool(self.backbone(batch.images, batch.modalities))
-        logits = self.neck.classify(self.neck(pooled))
+        logits = self.neck.classify(self.neck(pooled, batch.modalities))
         losses = {"identity": weights.identity * identity_loss(logits, batch.pids)}
         if weights.weighted_triplet:
             triplet = weighted_triplet_loss(pooled, batch.pids, mode=self.config.wrt_mode)
@@ -87,7 +87,7 @@ class AGW(Method):
 
     def embed(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The features after the neck, L2-normalised: `(B, D)` float32."""
-        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)))
+        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)), modalities)
         return F.normalize(embeddings.float())
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ workshops 2019, https://arxiv.org/abs/1903.07071.
 Idea: each modality has its own first layers, the rest is shared, so that both end in one embedding space. A
 cross-entropy over identities after a BatchNorm shapes the classes, a triplet loss before it the distances.
 
-Changed or added: GeM pooling, modality-specific BatchNorm, a hetero-centre triplet loss and a cosine softmax
-are options. The triplet loss leaves out anchors without a positive.
+Changed or added: GeM pooling, modality-specific BatchNorm, a hetero-centre triplet loss, a cross-modality
+contrastive loss and a cosine softmax are options. The triplet loss leaves out anchors without a positive.
 
 Published (not measured here): 54.81 Rank-1 and 51.75 mAP on SYSU-MM01 all-search, 85.46 and 77.63 on RegDB
 visible to infrared, for `split: 2` in the ablation of the DFW-SLN paper.
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from vireid.losses.contrastive import cross_modality_contrastive_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.triplet import triplet_loss
@@ -31,7 +32,7 @@ from vireid.models.pooling import AveragePool, GeM
 from vireid.models.two_stream_resnet import TwoStreamResNet
 from vireid.sample import Batch
 
-Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
+Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4", "neck"]
 
 
 class LossWeights(BaseModel):
@@ -42,6 +43,7 @@ class LossWeights(BaseModel):
     identity: float = Field(1.0, ge=0)
     triplet: float = Field(1.0, ge=0)
     hetero_center: float = Field(0.0, ge=0)
+    contrastive: float = Field(0.0, ge=0, description="cross-modality supervised contrastive loss")
 
 
 class CosineSoftmax(BaseModel):
@@ -61,12 +63,13 @@ class Config(BaseModel):
     backbone: str = "resnet50"
     weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
     split: int = Field(1, ge=0, le=4, description="number of modality-specific stages")
-    bn_specific: tuple[Stage, ...] = ()
+    bn_specific: tuple[Stage, ...] = Field((), description="stages with one BatchNorm per modality")
     pool: Literal["avg", "gem"] = "avg"
     gem_p: float = Field(3.0, ge=1, le=20)
     learn_p: bool = False
     loss: LossWeights = LossWeights()
     margin: float = Field(0.3, ge=0, description="of the triplet losses")
+    temperature: float = Field(0.2, gt=0, description="of the contrastive loss")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     cosine: CosineSoftmax | None = None
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
@@ -79,19 +82,22 @@ class Baseline(Method):
     def __init__(self, config: Config, num_identities: int) -> None:
         super().__init__()
         self.config = config
+        stages = [stage for stage in config.bn_specific if stage != "neck"]
         self.backbone = TwoStreamResNet(
-            config.backbone, split=config.split, bn_specific=config.bn_specific, weights=config.weights
+            config.backbone, split=config.split, bn_specific=stages, weights=config.weights
         )
         self.pool = GeM(config.gem_p, learn=config.learn_p) if config.pool == "gem" else AveragePool()
-        self.neck = BNNeck(self.backbone.channels["layer4"], num_identities)
+        self.neck = BNNeck(
+            self.backbone.channels["layer4"], num_identities, specific="neck" in config.bn_specific
+        )
         if config.loss.identity == 0:
-            self.neck.requires_grad_(False)
+            self.neck.classifier.requires_grad_(False)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses `identity`, `triplet` and `hetero_center`, those with a factor above 0."""
+        """Losses `identity`, `triplet`, `hetero_center` and `contrastive`, those with a factor above 0."""
         config, weights = self.config, self.config.loss
         pooled = self.pool(self.backbone(batch.images, batch.modalities))
-        embeddings = self.neck(pooled)
+        embeddings = self.neck(pooled, batch.modalities)
         losses = {}
         if weights.identity:
             losses["identity"] = weights.identity * self._identity_loss(embeddings, batch.pids)
@@ -100,6 +106,11 @@ class Baseline(Method):
         if weights.hetero_center:
             centers = hetero_center_triplet_loss(pooled, batch.pids, batch.modalities, margin=config.margin)
             losses["hetero_center"] = weights.hetero_center * centers
+        if weights.contrastive:
+            contrast = cross_modality_contrastive_loss(
+                embeddings, batch.pids, batch.modalities, temperature=config.temperature
+            )
+            losses["contrastive"] = weights.contrastive * contrast
         return losses
 
     def _identity_loss(self, embeddings: Tensor, pids: Tensor) -> Tensor:
@@ -113,7 +124,7 @@ class Baseline(Method):
 
     def embed(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The features after the neck, L2-normalised: `(B, D)` float32."""
-        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)))
+        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)), modalities)
         return F.normalize(embeddings.float())
 
     def parameter_groups(self) -> list[dict[str, Any]]:

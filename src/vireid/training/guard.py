@@ -5,8 +5,10 @@ import warnings
 from collections import deque
 from collections.abc import Mapping
 
+from vireid.errors import Stopped
 
-class TrainingDiverged(RuntimeError):
+
+class TrainingDiverged(Stopped):
     """A loss or gradient became NaN or infinite; the last checkpoint is still good."""
 
 

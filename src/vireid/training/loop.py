@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from vireid.data.augment import AugmentConfig, augment
 from vireid.data.samplers import CrossModalPKSampler
-from vireid.errors import InputError
+from vireid.errors import InputError, Stopped
 from vireid.methods.base import Method
 from vireid.models.precision import fastest_precision
 from vireid.sample import Batch
@@ -72,7 +72,7 @@ class TrainingSet:
     modalities: np.ndarray
 
 
-class Interrupted(Exception):
+class Interrupted(Stopped):
     """Training was stopped by a signal after it wrote its checkpoint."""
 
 
