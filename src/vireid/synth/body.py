@@ -44,8 +44,8 @@ LOCAL_CHANGES = [
 ]
 
 # Columns of the canonical attributes: rest position; distance along arm (0 shoulder, 1 elbow, 2 wrist), leg
-# (0 hip, 1 knee, 2 ankle) and torso (0 hip, 1 neck); skinning weight of each region; head position in units of
-# the distance from eyes to crown.
+# (0 hip, 1 knee, 2 ankle) and torso (0 hip, 1 neck); skinning weight of each region; head position in units
+# of the distance from eyes to crown.
 X, Y, Z, ARM, LEG, TORSO, IN_ARM, IN_LEG, IN_HEAD, HEAD_X, HEAD_Y, HEAD_Z, IN_HAND, IN_FOOT, IN_EYE = range(
     15
 )
@@ -121,7 +121,8 @@ class Body:
     def walk(self, phase: float, gait: Gait) -> torch.Tensor:
         """Bone rotations `(J, 4, 4)` of one instant of a walk; phase 0 to 2 pi is one step cycle.
 
-        An analytic gait: cosine hip swing, a Gaussian knee bend in the swing phase, arms opposite to the legs.
+        An analytic gait: cosine hip swing, a Gaussian knee bend in the swing phase, arms opposite to
+        the legs.
         """
         pose = torch.eye(4).repeat(self.model.bone_count, 1, 1)
 
@@ -208,7 +209,7 @@ def _along(points: Array, start: Array, middle: Array, end: Array) -> Array:
     upper, lower = middle - start, end - middle
     first = ((points - start) @ upper) / (upper @ upper)
     second = ((points - middle) @ lower) / (lower @ lower)
-    return np.where(second > 0, 1 + second, np.minimum(first, 1))
+    return np.asarray(np.where(second > 0, 1 + second, np.minimum(first, 1)))
 
 
 def _laplacian(faces: Array, count: int) -> torch.Tensor:

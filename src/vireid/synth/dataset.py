@@ -1,8 +1,7 @@
-"""Render a whole data set: worker processes, resuming and the files that describe it."""
+"""Render a whole data set: resuming and the files that describe it."""
 
 import importlib.util
 import json
-import multiprocessing
 import os
 import shutil
 from collections import Counter
@@ -10,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from vireid.errors import InputError
+from vireid.synth.files import remove_partials, write_atomic
 from vireid.synth.layouts import write_indices
 from vireid.synth.presets import CAMERAS, PRESETS, Job, LayoutName, PresetName, Size, make_job
+from vireid.synth.workers import paint_all
 
 GENERATOR = 1  # raise when the same settings give other pixels
 LICENSE = "CC0-1.0"
@@ -59,7 +58,7 @@ def render(
         layout: `manifest`, or the official file layout of `sysu` or `regdb`.
 
     Raises:
-        InputError: bad settings, a folder with other contents, or anny or warp not installed.
+        InputError: bad settings, a folder with other contents, anny or warp not installed, a full disk.
     """
     job = make_job(preset, layout, identities, size, seed)
     if workers is not None and workers < 1:
@@ -67,31 +66,53 @@ def render(
     settings = json.loads(json.dumps({"generator": GENERATOR, **asdict(job)}))
     found = _found(out, settings)
     if found is not None:
+        # A run that was killed at its very end leaves its notes.
+        shutil.rmtree(out / ".progress", ignore_errors=True)
         return Rendered(out, found, True)
     _require_renderer()
-    done = {int(path.stem) - 1 for path in (out / ".progress").glob("*.json") if path.stem.isdigit()}
+    _write_json(out / ".progress" / "settings.json", {"settings": settings})
+    done = _done(job, out)
     missing = [index for index in range(job.identities) if index not in done]
-    _paint_all(job, out, missing, workers or os.cpu_count() or 1)
+    paint_all(job, out, missing, workers or os.cpu_count() or 1)
     return Rendered(out, _finish(job, out, settings), False)
 
 
 def _found(out: Path, settings: dict[str, Any]) -> dict[str, int] | None:
-    """Image counts if the folder is complete; otherwise make it ready to continue."""
+    """Image counts if the folder is complete, None if it can be begun or continued."""
     finished, started = out / "dataset.json", out / ".progress" / "settings.json"
     for path in (finished, started):
-        if path.is_file():
-            earlier = json.loads(path.read_text())["settings"]
-            if earlier != settings:
-                changed = ", ".join(k for k in settings if earlier.get(k) != settings[k])
-                raise InputError(
-                    f"{out} holds a data set rendered with another {changed}: give another folder"
-                )
-            return dict(json.loads(path.read_text())["images"]) if path == finished else None
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not path.is_file():
+            continue
+        content = _read_json(path)
+        earlier = content.get("settings")
+        if not isinstance(earlier, dict) or (path == finished and "images" not in content):
+            raise InputError(f"{path} was not written by this renderer: give a new or empty folder")
+        if earlier != settings:
+            changed = ", ".join(k for k in settings if earlier.get(k) != settings[k])
+            raise InputError(f"{out} holds a data set rendered with another {changed}: give another folder")
+        return dict(content["images"]) if path == finished else None
+    if out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
         raise InputError(f"{out} exists and is no folder of this renderer: give a new or empty folder")
-    started.parent.mkdir(parents=True, exist_ok=True)
-    _write_json(started, {"settings": settings})
     return None
+
+
+def _done(job: Job, out: Path) -> set[int]:
+    """Numbers (from 0) of the identities whose rows and images are all there."""
+    result = set()
+    for index in range(job.identities):
+        marker = _marker(out, index)
+        try:
+            parts = json.loads(marker.read_text()).items()
+        except (OSError, ValueError):
+            continue
+        folders = {part: out / part if job.nested else out for part in PRESETS[job.preset].parts}
+        if all((folders[part] / row[0]).is_file() for part, rows in parts for row in rows):
+            result.add(index)
+    return result
+
+
+def _marker(out: Path, index: int) -> Path:
+    return out / ".progress" / f"{index + 1:05d}.json"
 
 
 def _require_renderer() -> None:
@@ -100,57 +121,11 @@ def _require_renderer() -> None:
         raise InputError(f"rendering needs {' and '.join(absent)}: install with pip install 'vireid[synth]'")
 
 
-def _paint_all(job: Job, out: Path, missing: list[int], workers: int) -> None:
-    if not missing:
-        return
-    # The first model build is slow and must happen once, before the workers start.
-    from vireid.synth.painter import Painter
-
-    tqdm.write("Loading the body model (its first build takes a few minutes) ...")
-    painter = Painter(job)
-    workers = min(workers, len(missing))
-    bar = tqdm(total=job.identities, initial=job.identities - len(missing), unit="id", desc="render")
-    with bar:
-        if workers == 1:
-            _use(painter, job, out)
-            for index in missing:
-                _paint(index)
-                bar.update()
-            return
-        del painter
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(workers, _start, (job, out)) as pool:
-            for _ in pool.imap_unordered(_paint, missing):
-                bar.update()
-
-
-_WORK: dict[str, Any] = {}  # a worker process's own painter
-
-
-def _start(job: Job, out: Path) -> None:
-    import signal
-
-    from vireid.synth.painter import Painter
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
-    _use(Painter(job), job, out)
-
-
-def _use(painter: Any, job: Job, out: Path) -> None:
-    _WORK.update(painter=painter, job=job, out=out)
-
-
-def _paint(index: int) -> None:
-    from vireid.synth.painter import paint
-
-    paint(_WORK["painter"], _WORK["job"], _WORK["out"], index)
-
-
 def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
     """Write indices and descriptions, the one that says complete last."""
     rows: dict[str, list[list[str]]] = {part: [] for part in PRESETS[job.preset].parts}
     for index in range(job.identities):
-        for part, more in json.loads((out / ".progress" / f"{index + 1:05d}.json").read_text()).items():
+        for part, more in json.loads(_marker(out, index).read_text()).items():
             rows[part] += more
     for part, lines in rows.items():
         folder = out / part if job.nested else out
@@ -163,8 +138,9 @@ def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
     else:
         part, lines = next(iter(rows.items()))
         whole = _describe(job, part, lines, settings)
+    remove_partials(out)
     _write_json(out / "dataset.json", {"name": "SynthVI", **whole, "images": images})
-    shutil.rmtree(out / ".progress")
+    shutil.rmtree(out / ".progress", ignore_errors=True)
     return images
 
 
@@ -191,7 +167,13 @@ def _describe(job: Job, part: str, rows: list[list[str]], settings: dict[str, An
     }
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
+    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode())

@@ -1,7 +1,7 @@
 """Dress a posed body: offset cloth, hanging skirts and coats, hair, hats, shoes and bags.
 
-Cloth that follows the body is the body mesh itself, smoothed and pushed outward where the canonical attributes
-say the garment is; only what hangs or is rigid gets its own surface.
+Cloth that follows the body is the body mesh itself, smoothed and pushed outward where the canonical
+attributes say the garment is; only what hangs or is rigid gets its own surface.
 """
 
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ def _cloth(body: Body, person: Identity, day: Day, vertices: Array, a: Array) ->
     in_hair = hair_mask(a) & (a[:, b.IN_HEAD] > 0.3)
     strands = 0.6 + fractal_noise(a[in_hair, b.HEAD_X : b.HEAD_Z + 1] * 4, 3)
     offset[in_hair] = np.maximum(offset[in_hair], 0) + _HAIR_THICKNESS[person.hair_style] * strands
-    return vertices + vertex_normals(vertices, body.faces) * body.smooth(offset[:, None], 2)
+    return np.asarray(vertices + vertex_normals(vertices, body.faces) * body.smooth(offset[:, None], 2))
 
 
 def _hanging(

@@ -54,7 +54,7 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Upper garment: `sleeve` ends along the arm, `hem` along the torso; `offset` is its distance in metres."""
+    """Upper garment: `sleeve` ends along the arm, `hem` along the torso; `offset`: metres off the body."""
 
     kind: str
     sleeve: float
@@ -92,7 +92,7 @@ class Footwear:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What changes from one day to another: bag (none, backpack, handbag), hat and the folds of the clothes."""
+    """What changes from day to day: bag (none, backpack, handbag), hat and the folds of the clothes."""
 
     bag: str
     hat: bool

@@ -5,12 +5,12 @@ Rows are those of the manifest: path, pid, modality, camid, split, track, time.
 
 import csv
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from scipy.io import savemat
 
+from vireid.synth.files import write_atomic
 from vireid.synth.presets import CAMERAS, PRESETS, Job
 
 COLUMNS = ("path", "pid", "modality", "camid", "split", "track", "time")
@@ -23,7 +23,7 @@ def write_indices(job: Job, folder: Path, rows: list[list[str]]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([COLUMNS, *rows])
-        _write(folder / "manifest.csv", text.getvalue().encode())
+        write_atomic(folder / "manifest.csv", text.getvalue().encode())
     elif job.layout == "sysu":
         _write_sysu(job, folder, rows)
     else:
@@ -42,7 +42,7 @@ def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
         "available": list(pids),
     }
     for name, ids in lists.items():
-        _write(folder / "exp" / f"{name}_id.txt", (",".join(map(str, ids)) + "\n").encode())
+        write_atomic(folder / "exp" / f"{name}_id.txt", (",".join(map(str, ids)) + "\n").encode())
         _write_mat(folder / "exp" / f"{name}_id.mat", {"id": np.array([ids], np.uint16)})
     counts = {(int(row[3]), int(row[1])): 0 for row in rows}
     for row in rows:
@@ -71,7 +71,7 @@ def _write_regdb(job: Job, folder: Path, rows: list[list[str]]) -> None:
         for split, pids in halves.items():
             for modality, name in (("visible", "visible"), ("infrared", "thermal")):
                 lines = [f"{path} {k}\n" for k, pid in enumerate(pids) for path in by_pid[int(pid), modality]]
-                _write(folder / "idx" / f"{split}_{name}_{trial}.txt", "".join(lines).encode())
+                write_atomic(folder / "idx" / f"{split}_{name}_{trial}.txt", "".join(lines).encode())
 
 
 def _write_mat(path: Path, content: dict[str, object]) -> None:
@@ -80,11 +80,4 @@ def _write_mat(path: Path, content: dict[str, object]) -> None:
     # The header's first 116 bytes hold the time of writing, which would differ between equal runs.
     data = bytearray(buffer.getvalue())
     data[:116] = b"MATLAB 5.0 MAT-file".ljust(116)
-    _write(path, bytes(data))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_atomic(path, bytes(data))

@@ -6,7 +6,6 @@ Importing this module needs anny and warp.
 import io
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from vireid.synth.body import Body
 from vireid.synth.cameras import Camera, make_camera, make_place
+from vireid.synth.files import write_atomic
 from vireid.synth.garment import Figure, dress
 from vireid.synth.identity import Identity, draw_identity
 from vireid.synth.presets import CAMERAS, PRESETS, Job
@@ -132,14 +132,6 @@ def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
             [str(inside), str(pid), modality, str(picture.camid), split, track, picture.time]
         )
     write_atomic(out / ".progress" / f"{pid:05d}.json", json.dumps(rows).encode())
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _encode(shot: Shot, suffix: str, quality: int) -> bytes:

@@ -1,7 +1,7 @@
 """What is rendered: the parts, cameras and counts of each preset, and where each image lies.
 
-A part mirrors a real data set: `nir` SYSU-MM01 (any viewpoint, two cameras of six near-infrared), `lwir` RegDB
-(visible and thermal images of the same instants).
+A part mirrors a real data set: `nir` SYSU-MM01 (any viewpoint, two cameras of six near-infrared), `lwir`
+RegDB (visible and thermal images of the same instants).
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ CAMERAS: dict[str, dict[int, tuple[str, int, bool]]] = {
     },
     "lwir": {1: ("visible", 7, False), 2: ("lwir", 7, False)},
 }
+
+_LARGEST_SEED = 1_000_000  # the hashes of the places overflow not far beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,14 @@ def make_job(preset: str, layout: str, identities: int | None, size: Size | None
         raise InputError(
             f"{count} identities asked for: give 2 to 9999 (one to train on and one to test on at least)"
         )
+    if layout == "sysu" and count < 4:
+        raise InputError(
+            f"{count} identities asked for: layout sysu needs 4 or more (two to train on, one to validate on "
+            "and one to test on)"
+        )
     height, width = size or defaults.size
     if not (32 <= height <= 1024 and 16 <= width <= 512):
         raise InputError(f"image size {height}x{width}: height must be 32 to 1024 and width 16 to 512 pixels")
-    if seed < 0:
-        raise InputError(f"seed {seed} is negative: give 0 or more")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise InputError(f"seed {seed} asked for: give 0 to {_LARGEST_SEED}")
     return Job(preset, layout, count, (height, width), seed)  # type: ignore[arg-type]

@@ -3,11 +3,15 @@
 Shapes: V vertices, F triangles, N rays or points.
 """
 # ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, valid-type, no-any-return, untyped-decorator, name-defined, no-untyped-call"
+# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
+# mypy: disable-error-code="name-defined, no-untyped-call"
 
 import contextlib
-import io
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +23,27 @@ Array = npt.NDArray[Any]
 DEVICE = "cpu"
 FAR = 1.0e3
 
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Silence stdout and stderr at the level of the process: Warp's library writes there past Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            for descriptor in (1, 2):
+                os.dup2(nowhere.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
 wp.config.log_level = wp.LOG_ERROR
-with contextlib.redirect_stdout(io.StringIO()):
+# Without a GPU the library warns of the absent driver once per process; the rays are cast on the CPU anyway.
+with _mute():
     wp.init()
 
 
@@ -126,7 +149,7 @@ def _gradient(points: wp.array(dtype=wp.vec3), seed: int, e: float, out: wp.arra
 
 def compile_kernels() -> None:
     """Compile (once per machine, seconds) and load the kernels without Warp's messages."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _mute():
         wp.load_module(__name__, device=DEVICE)
 
 
@@ -136,7 +159,7 @@ def _points(values: Array) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Where N rays meet the mesh: triangle (-1: none), barycentric weights `(N, 3)` and distance in metres."""
+    """Where N rays meet the mesh: triangle (-1: none), barycentric weights `(N, 3)`, distance in metres."""
 
     face: Array
     weights: Array
@@ -147,7 +170,7 @@ class Mesh:
     """A triangle mesh with a bounding-volume hierarchy."""
 
     def __init__(self, vertices: Array, faces: Array) -> None:
-        indices = wp.array(np.ascontiguousarray(faces, np.int32).ravel(), dtype=wp.int32, device=DEVICE)
+        indices: Any = wp.array(np.ascontiguousarray(faces, np.int32).ravel(), dtype=wp.int32, device=DEVICE)
         self._mesh = wp.Mesh(_points(vertices), indices)
 
     def cast(self, origin: Array, directions: Array) -> Hits:

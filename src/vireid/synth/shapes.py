@@ -17,7 +17,7 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     for axis in range(3):
         weights = np.tile(flat[:, axis], 3)
         result[:, axis] = np.bincount(faces.T.ravel(), weights, len(vertices))
-    return result / (np.linalg.norm(result, axis=1, keepdims=True) + 1e-9)
+    return np.asarray(result / (np.linalg.norm(result, axis=1, keepdims=True) + 1e-9))
 
 
 def grid_faces(rows: int, columns: int) -> Array:

@@ -177,7 +177,7 @@ class _Scene:
 
 
 def _backdrop(view: _View, camera: Camera, samples: int, seen: Array) -> Backdrop:
-    """The scene behind, at the rays that miss the person; its texture is computed once per pixel, for speed."""
+    """The scene behind, at the rays that miss the person; for speed its texture is once per pixel."""
     fine = view.shape
     grid = view.rays.reshape(*fine, 3)
     coarse = grid.reshape(fine[0] // samples, samples, fine[1] // samples, samples, 3).mean((1, 3))
@@ -189,7 +189,8 @@ def _backdrop(view: _View, camera: Camera, samples: int, seen: Array) -> Backdro
 
 
 def _mix(weights: Array, corners: Array) -> Array:
-    return weights[:, :1] * corners[:, 0] + weights[:, 1:2] * corners[:, 1] + weights[:, 2:3] * corners[:, 2]
+    w = weights[:, :, None]
+    return np.asarray(w[:, 0] * corners[:, 0] + w[:, 1] * corners[:, 1] + w[:, 2] * corners[:, 2])
 
 
 def _fold(normals: Array, a: Array, bump: Array, rays: Array) -> Array:
@@ -200,7 +201,7 @@ def _fold(normals: Array, a: Array, bump: Array, rays: Array) -> Array:
     normals = normals.copy()
     normals[rough] += folds * (1.25 * bump[rough, None])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    return np.where((normals * rays).sum(1, keepdims=True) > 0, -normals, normals)
+    return np.asarray(np.where((normals * rays).sum(1, keepdims=True) > 0, -normals, normals))
 
 
 def _shade_visible(scene: _Scene, camera: Camera, rng: Rng) -> Array:

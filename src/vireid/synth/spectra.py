@@ -80,6 +80,7 @@ def print_share(fabric: Fabric, points: Array) -> Array:
     """How much of the print colour each point `(N, 3)` shows: `(N,)` in 0 to 1."""
     x, y, z = points[:, 0], points[:, 1], points[:, 2]
     frequency = fabric.frequency
+    share: Array
     if fabric.pattern == "hstripe":
         share = np.sin(z * frequency * 6) > 0.2
     elif fabric.pattern == "vstripe":
@@ -200,14 +201,14 @@ def sense_visible(light: Array, blur_sigma: float, noise: float, rng: np.random.
 def sense_nir(
     light: Array, exposure: float, blur_sigma: float, noise: float, rng: np.random.Generator
 ) -> Array:
-    """Near-infrared sensor: automatic exposure on the bright end, blur, gamma, noise; `(H, W, 1)` to 0 to 1."""
+    """Near-infrared sensor: automatic exposure on the bright end, blur, gamma, noise; `(H, W, 1)` 0 to 1."""
     image = light / (np.percentile(light, 97) + 0.05) * exposure * 0.78
     image = np.maximum(blur(image, blur_sigma * (len(light) / 128) ** 0.5), 0) ** (1 / 1.5) * 0.95
     return np.asarray((image + rng.normal(0, noise * 0.8, image.shape)).clip(0, 1))
 
 
 def sense_thermal(temperature: Array, rng: np.random.Generator) -> Array:
-    """Thermal sensor: blur, automatic gain with a random margin, pixel and column noise; `(H, W, 1)` to 0 to 1."""
+    """Thermal sensor: blur, automatic gain with a margin, pixel and column noise; `(H, W, 1)`, 0 to 1."""
     height, width = temperature.shape[:2]
     image = blur(temperature, 0.75 * (height / 128) ** 0.7)
     low, high = np.percentile(image, 2), np.percentile(image, 99.5)
