@@ -99,7 +99,7 @@ def test_by_hand():
     gallery = [5, 5, 7, 5, 7]
     by_identity = retrieval_metrics(distances, [7, 5], gallery, ignore=ignore, max_rank=3)
     by_image = retrieval_metrics(distances, [7, 5], gallery, ignore=ignore, cmc_unit="image", max_rank=4)
-    # Query 7 sees 5 7 5 7: first match at 2, image and identity. Query 5 sees 7 7 5 5 5: image 3, identity 2.
+    # Query 7 sees 5 7 5 7: first match at 2 either way. Query 5 sees 7 7 5 5 5: image 3, identity 2.
     assert by_identity.cmc.tolist() == [0, 1, 1]
     assert by_image.cmc.tolist() == [0, 0.5, 1, 1]
     precision = ((1 / 2 + 2 / 4) / 2 + (1 / 3 + 2 / 4 + 3 / 5) / 3) / 2

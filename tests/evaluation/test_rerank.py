@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vireid.errors import InputError
-from vireid.evaluation import metrics, rerank
+from vireid.evaluation import rerank
 from vireid.evaluation.distance import distances
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.evaluation.rerank import k_reciprocal
@@ -72,11 +72,9 @@ def test_published_code_in_64_bits(recipes, case):
     assert scores.rank(1) == pytest.approx(expected["r1"], abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("k1", "k2", "weight"), [(20, 6, 0.3), (7, 3, 0.0), (5, 1, 0.5), (1, 1, 1.0), (3, 9, 0.3)]
-)
+@pytest.mark.parametrize(("k1", "k2", "weight"), [(20, 6, 0.3), (7, 3, 0.0), (5, 1, 0.5), (1, 1, 1.0), (3, 9, 0.3)])
 def test_slow_reference(recipes, monkeypatch, k1, k2, weight):
-    monkeypatch.setattr(metrics, "BLOCK_ENTRIES", 300)  # several blocks
+    monkeypatch.setattr(rerank, "DISTANCE_BLOCK", 300)  # several blocks
     monkeypatch.setattr(rerank, "PAIR_BLOCK", 50)
     query, gallery, *_ = recipes.rerank_features(11, 17, 26, 5, 8)
     found = k_reciprocal(query, gallery, k1=k1, k2=k2, lambda_value=weight)

@@ -54,9 +54,7 @@ def test_every_trial_is_scored_by_the_protocol(samples, rows):
     for trial, scores in zip(rules.trials, found.trials, strict=True):
         matrix = 1 - embeddings[trial.query] @ embeddings[trial.gallery].T
         ignore = rules.ignore_mask(trial.query, trial.gallery)
-        expected = retrieval_metrics(
-            matrix, rules.pids[trial.query], rules.pids[trial.gallery], ignore=ignore
-        )
+        expected = retrieval_metrics(matrix, rules.pids[trial.query], rules.pids[trial.gallery], ignore=ignore)
         assert (scores.rank1, scores.mAP) == pytest.approx((expected.rank(1), expected.mean_ap))
         assert (scores.num_queries, scores.num_gallery) == (len(trial.query), len(trial.gallery))
     assert found.mean["rank1"] == pytest.approx(np.mean([trial.rank1 for trial in found.trials]))
@@ -128,9 +126,7 @@ def test_damaged_files(tmp_path, rows, text, message):
 
 
 def test_table(samples, rows):
-    single = evaluate_protocol(
-        embed(samples), manifest(samples, I2V), method="baseline", rerank="k-reciprocal"
-    )
+    single = evaluate_protocol(embed(samples), manifest(samples, I2V), method="baseline", rerank="k-reciprocal")
     lines = table([*rows, single]).splitlines()
     assert lines[0].split()[:2] == ["method", "data"]
     assert f"{100 * rows[0].mean['rank1']:.2f} ± {100 * rows[0].std['rank1']:.2f}" in lines[2]
@@ -140,9 +136,7 @@ def test_table(samples, rows):
 
 
 def test_combined_trials(samples):
-    halves = [
-        evaluate_protocol(embed(samples, seed=s), manifest(samples, I2V), method="agw") for s in range(4)
-    ]
+    halves = [evaluate_protocol(embed(samples, seed=s), manifest(samples, I2V), method="agw") for s in range(4)]
     whole = combine(halves)
     assert len(whole.trials) == 4
     assert whole.mean["mAP"] == pytest.approx(np.mean([half.mean["mAP"] for half in halves]))

@@ -22,9 +22,7 @@ def distances(query: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32]) 
         InputError: the two have different sizes D.
     """
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
-        raise InputError(
-            f"embeddings have shapes {query.shape} and {gallery.shape}; expected (Q, D) and (G, D)"
-        )
+        raise InputError(f"embeddings have shapes {query.shape} and {gallery.shape}; expected (Q, D) and (G, D)")
     matrix = query @ gallery.T
     np.subtract(1, matrix, out=matrix)
     return matrix

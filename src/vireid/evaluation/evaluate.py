@@ -50,9 +50,7 @@ def evaluate_protocol(
         InputError: the number of embeddings is not that of the samples, or no query of a trial has a match.
     """
     if len(embeddings) != len(protocol.pids):
-        raise InputError(
-            f"got {len(embeddings)} embeddings for {len(protocol.pids)} samples; give one per sample"
-        )
+        raise InputError(f"got {len(embeddings)} embeddings for {len(protocol.pids)} samples; give one per sample")
     if rerank not in ("off", "k-reciprocal"):
         raise InputError(f"rerank '{rerank}': expected off or k-reciprocal")
     missing: Mapping[int, str] = unreadable or {}
@@ -111,7 +109,5 @@ def _score(
     for rows, block in trial_distances(embeddings, trial, rerank):
         query = trial.query[rows]
         ignore = protocol.ignore_mask(query, trial.gallery)
-        parts.append(
-            query_scores(block, protocol.pids[query], gallery_ids, ignore, cmc_unit=protocol.cmc_unit)
-        )
+        parts.append(query_scores(block, protocol.pids[query], gallery_ids, ignore, cmc_unit=protocol.cmc_unit))
     return summarise(parts, max_rank=max(RANKS))

@@ -71,9 +71,7 @@ def extract(
     rows: list[Tensor] = []
     method.to(device)
     with _eval_mode(method), torch.inference_mode(), _autocast(device, precision):
-        for start in tqdm(
-            range(0, count, batch_size), "embed", unit="batch", disable=not progress, leave=False
-        ):
+        for start in tqdm(range(0, count, batch_size), "embed", unit="batch", disable=not progress, leave=False):
             indices = np.arange(start, min(start + batch_size, count))
             pixels = normalize(_gather(images, indices).to(device)).contiguous(memory_format=layout)
             rows.append(method.embed(pixels, kinds[start : start + batch_size].to(device)).float().cpu())

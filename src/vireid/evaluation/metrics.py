@@ -19,8 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-# Entries of the distance matrix that are sorted at once; a block needs about 40 bytes for each.
-BLOCK_ENTRIES = 2_000_000
+# Entries of the distance matrix that are sorted at once; few enough to stay near the processor meanwhile.
+BLOCK_ENTRIES = 500_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,18 +166,14 @@ def _stable_order(distances: npt.NDArray[Any]) -> IntArray:
     order = np.argsort(distances, axis=1)
     ranked = np.take_along_axis(distances, order, axis=1)
     if np.isnan(ranked[:, -1]).any():
-        raise InputError(
-            "distances hold NaN; expected numbers: check the embeddings and the weights they come from"
-        )
+        raise InputError("distances hold NaN; expected numbers: check the embeddings and the weights they come from")
     tied = (ranked[:, 1:] == ranked[:, :-1]).any(axis=1)
     if tied.any():
         order[tied] = np.argsort(distances[tied], axis=1, kind="stable")
     return order
 
 
-def _identity_ranks(
-    order: IntArray, kept: BoolArray, first_match: IntArray, gallery_ids: npt.NDArray[Any]
-) -> IntArray:
+def _identity_ranks(order: IntArray, kept: BoolArray, first_match: IntArray, gallery_ids: npt.NDArray[Any]) -> IntArray:
     """Distinct identities up to and including the first match, `(V,)`."""
     unique, code = np.unique(gallery_ids, return_inverse=True)
     # Nothing after the latest first match of the block matters.
@@ -198,17 +194,11 @@ def _check(
     ignore: BoolArray | None,
 ) -> None:
     if queries.ndim != 1 or gallery.ndim != 1:
-        raise InputError(
-            f"identities have shapes {queries.shape} and {gallery.shape}; expected (Q,) and (G,)"
-        )
+        raise InputError(f"identities have shapes {queries.shape} and {gallery.shape}; expected (Q,) and (G,)")
     if not len(queries) or not len(gallery):
-        raise InputError(
-            f"got {len(queries)} queries and {len(gallery)} gallery images; expected at least one of each"
-        )
+        raise InputError(f"got {len(queries)} queries and {len(gallery)} gallery images; expected at least one of each")
     expected = (len(queries), len(gallery))
     if distances.shape != expected:
-        raise InputError(
-            f"distances have shape {distances.shape}; expected (Q, G) = {expected} from the identities"
-        )
+        raise InputError(f"distances have shape {distances.shape}; expected (Q, G) = {expected} from the identities")
     if ignore is not None and ignore.shape != expected:
         raise InputError(f"ignore has shape {ignore.shape}; expected (Q, G) = {expected} like the distances")

@@ -64,9 +64,7 @@ class Protocol:
         if self.ignore == "same_place":
             return sysu_ignore(self.camids[query], self.camids[gallery])
         if self.ignore == "same_camera":
-            return same_camera_ignore(
-                self.pids[query], self.camids[query], self.pids[gallery], self.camids[gallery]
-            )
+            return same_camera_ignore(self.pids[query], self.camids[query], self.pids[gallery], self.camids[gallery])
         return None
 
     def without(self, indices: Collection[int]) -> "Protocol":
@@ -146,14 +144,10 @@ def sysu_mm01(
     if gallery == "agw":
         drawn = [draw_by_seed(groups, shots, trial) for trial in range(trials)]
     elif permutations is None:
-        raise InputError(
-            "SYSU-MM01's official gallery needs rand_perm_cam.mat; give it, or set data.gallery to agw"
-        )
+        raise InputError("SYSU-MM01's official gallery needs rand_perm_cam.mat; give it, or set data.gallery to agw")
     else:
         drawn = [draw_by_permutation(groups, shots, trial, permutations) for trial in range(trials)]
-    return _protocol(
-        samples, "sysu_mm01", name, direction, "identity", "same_place", [(query, g) for g in drawn]
-    )
+    return _protocol(samples, "sysu_mm01", name, direction, "identity", "same_place", [(query, g) for g in drawn])
 
 
 def regdb(samples: Sequence[Sample], direction: Direction, *, trial: int = 1) -> Protocol:
@@ -260,16 +254,12 @@ def build(data_config: Any, data_name: str, samples: Sequence[Sample], direction
     return manifest(samples, direction, dataset=data_name)
 
 
-def _pick(
-    samples: Sequence[Sample], role: str, modality: Modality, cameras: Collection[int] | None = None
-) -> IntArray:
+def _pick(samples: Sequence[Sample], role: str, modality: Modality, cameras: Collection[int] | None = None) -> IntArray:
     """Indices of the samples that may play a role; `InputError` if there is none."""
     chosen = [
         index
         for index, sample in enumerate(samples)
-        if sample.split in SPLITS[role]
-        and sample.modality is modality
-        and (cameras is None or sample.camid in cameras)
+        if sample.split in SPLITS[role] and sample.modality is modality and (cameras is None or sample.camid in cameras)
     ]
     if not chosen:
         where = "" if cameras is None else f" in cameras {', '.join(map(str, cameras))}"

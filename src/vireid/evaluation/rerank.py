@@ -14,8 +14,10 @@ import torch
 from scipy import sparse
 
 from vireid.errors import InputError
-from vireid.evaluation.metrics import FloatArray, IntArray, as_numpy, block_rows
+from vireid.evaluation.metrics import FloatArray, IntArray, as_numpy
 
+# Entries of the distance matrix that are computed at once; smaller blocks would slow the matrix product down.
+DISTANCE_BLOCK = 4_000_000
 # Pairs whose distance is computed at once from gathered rows.
 PAIR_BLOCK = 2048
 
@@ -68,7 +70,7 @@ def k_reciprocal_blocks(
     if k2 > 1:
         encoding = _average(encoding, neighbours[:, :k2])
     gallery_columns = encoding[len(q) :].tocsc()
-    step = block_rows(len(g))
+    step = max(1, DISTANCE_BLOCK // len(g))
     for start in range(0, len(q), step):
         rows = slice(start, min(start + step, len(q)))
         jaccard = _jaccard(encoding[rows], gallery_columns)
@@ -77,9 +79,10 @@ def k_reciprocal_blocks(
 
 
 def _squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
-    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None, :]
-    result: FloatArray = np.maximum(squares - 2 * left @ right.T, 0)
-    return result
+    result: FloatArray = (-2 * left) @ right.T
+    result += np.einsum("nd,nd->n", left, left)[:, None]
+    result += np.einsum("nd,nd->n", right, right)
+    return np.maximum(result, 0, out=result)
 
 
 def _nearest(features: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
@@ -87,7 +90,7 @@ def _nearest(features: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
     count = len(features)
     neighbours = np.empty((count, k), np.int64)
     largest = np.empty(count)
-    step = block_rows(count)
+    step = max(1, DISTANCE_BLOCK // count)
     for start in range(0, count, step):
         rows = np.arange(start, min(start + step, count))
         block = _squared_distances(features[rows], features)
@@ -174,20 +177,12 @@ def _jaccard(encoding: sparse.csr_array, gallery: sparse.csc_array) -> FloatArra
     return result
 
 
-def _check(
-    query: npt.NDArray[np.float64], gallery: npt.NDArray[np.float64], k1: int, k2: int, weight: float
-) -> None:
+def _check(query: npt.NDArray[np.float64], gallery: npt.NDArray[np.float64], k1: int, k2: int, weight: float) -> None:
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
-        raise InputError(
-            f"embeddings have shapes {query.shape} and {gallery.shape}; expected (Q, D) and (G, D)"
-        )
+        raise InputError(f"embeddings have shapes {query.shape} and {gallery.shape}; expected (Q, D) and (G, D)")
     if not len(query) or not len(gallery):
-        raise InputError(
-            f"got {len(query)} queries and {len(gallery)} gallery images; expected at least one of each"
-        )
+        raise InputError(f"got {len(query)} queries and {len(gallery)} gallery images; expected at least one of each")
     if not np.isfinite(query).all() or not np.isfinite(gallery).all():
         raise InputError("embeddings hold NaN or infinity; check the weights they come from")
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
-        raise InputError(
-            f"got k1={k1}, k2={k2}, lambda={weight}; expected k1 >= 1, k2 >= 1 and lambda from 0 to 1"
-        )
+        raise InputError(f"got k1={k1}, k2={k2}, lambda={weight}; expected k1 >= 1, k2 >= 1 and lambda from 0 to 1")

@@ -65,9 +65,7 @@ class Result(BaseModel):
     direction: Direction
     rerank: RerankName
     cmc_unit: CmcUnit
-    selection: str = Field(
-        "last", description="which epoch: last, or val for the best on held-out identities"
-    )
+    selection: str = Field("last", description="which epoch: last, or val for the best on held-out identities")
     seed: int = 0
     data_root: str = ""
     trials: tuple[TrialScores, ...] = Field(min_length=1)
@@ -120,17 +118,9 @@ def load_results(path: Path) -> list[Result]:
     except FileNotFoundError:
         raise InputError(f"results not found: {path}; write them with `vireid evaluate`") from None
     except ValueError:
-        raise InputError(
-            f"{path} is not JSON; expected a results file of `vireid evaluate`: move it away"
-        ) from None
-    if (
-        not isinstance(plain, dict)
-        or plain.get("format") != FORMAT
-        or not isinstance(plain.get("results"), list)
-    ):
-        raise InputError(
-            f"{path} is not a results file of format {FORMAT}; move it away or choose another --output"
-        )
+        raise InputError(f"{path} is not JSON; expected a results file of `vireid evaluate`: move it away") from None
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT or not isinstance(plain.get("results"), list):
+        raise InputError(f"{path} is not a results file of format {FORMAT}; move it away or choose another --output")
     try:
         return [Result.model_validate(row) for row in plain["results"]]
     except ValidationError as error:
@@ -147,9 +137,7 @@ def combine(rows: Sequence[Result]) -> Result:
     """
     first = rows[0] if rows else None
     if first is None or any(_kind(row) != _kind(first) for row in rows):
-        raise InputError(
-            "only results of one method, data set, direction and re-ranking state can be combined"
-        )
+        raise InputError("only results of one method, data set, direction and re-ranking state can be combined")
     trials = tuple(trial for row in rows for trial in row.trials)
     mean, std = summary(trials)
     weights = [len(row.trials) for row in rows]
@@ -162,9 +150,7 @@ def combine(rows: Sequence[Result]) -> Result:
         "unreadable": tuple(dict.fromkeys(name for row in rows for name in row.unreadable)),
     }
     if first.chance:
-        levels = {
-            name: np.average([row.chance[name] for row in rows], weights=weights) for name in first.chance
-        }
+        levels = {name: np.average([row.chance[name] for row in rows], weights=weights) for name in first.chance}
         changes["chance"] = {name: float(value) for name, value in levels.items()}
     return first.model_copy(update=changes)
 
@@ -185,10 +171,7 @@ def table(rows: Sequence[Result]) -> str:
     for row in rows:
         lines.append(_cells(row))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    texts = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     texts.insert(1, "  ".join("-" * width for width in widths))
     for row in rows:
         if row.chance and row.rerank == "off":
@@ -196,9 +179,7 @@ def table(rows: Sequence[Result]) -> str:
             texts.append(f"chance, {row.dataset}, {row.protocol}, {row.direction}: {level}")
     missing = max((len(row.unreadable) for row in rows), default=0)
     if missing:
-        texts.append(
-            f"{missing} images could not be read and take no part; they are listed in the results file"
-        )
+        texts.append(f"{missing} images could not be read and take no part; they are listed in the results file")
     return "\n".join(texts)
 
 
@@ -208,10 +189,7 @@ def _kind(row: Result) -> tuple[str, ...]:
 
 def _cells(row: Result) -> list[str]:
     several = len(row.trials) > 1
-    scores = [
-        f"{100 * row.mean[name]:.2f}" + (f" ± {100 * row.std[name]:.2f}" if several else "")
-        for name in SCORES
-    ]
+    scores = [f"{100 * row.mean[name]:.2f}" + (f" ± {100 * row.std[name]:.2f}" if several else "") for name in SCORES]
     names = [row.method, row.dataset, row.protocol, row.direction.value, row.rerank]
     valid, asked = row.trials[0].num_valid_queries, row.trials[0].num_queries
     queries = str(asked) if valid == asked else f"{valid} of {asked}"
