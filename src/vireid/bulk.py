@@ -93,7 +93,7 @@ def embed_paths(
     unreadable: Unreadable = []
     start = 0
     for decoded in decode_blocks(paths, embedder.height, embedder.width, block=block, description="embed"):
-        good = np.flatnonzero(decoded.readable)
+        good = np.flatnonzero(decoded.readable).tolist()
         pixels = decoded.pixels[good]
         given = modality if isinstance(modality, str) else [modality[start + index] for index in good]
         modalities = resolve_modalities(given, pixels)

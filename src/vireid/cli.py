@@ -101,7 +101,9 @@ def demo(
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted one is continued.")],
-    preset: Annotated[Preset, typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")] = Preset.nir,
+    preset: Annotated[
+        Preset, typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")
+    ] = Preset.nir,
     identities: Annotated[int | None, typer.Option(min=2, help="People; default: the preset's.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: preset's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
@@ -270,7 +272,14 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error), 1)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
     if issubclass(category, UserWarning):
         print(f"vireid: warning: {message}", file=sys.stderr)
 

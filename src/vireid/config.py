@@ -21,7 +21,6 @@ from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
 from vireid.training.loop import TrainConfig
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -2,10 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,12 @@ from vireid import config as configuration
 from vireid.config import ExperimentConfig
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
+from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.evaluation.results import Result, save_results, table
 from vireid.experiment import embed_test, evaluate_run, resume_run, test_sets, train_run
-from vireid.evaluation import protocols
 from vireid.figures import page
-from vireid.figures.charts import line_chart
+from vireid.figures.charts import Series, line_chart
 from vireid.figures.rank_sheet import rank_rows, rank_sheet
 from vireid.sample import Direction
 
@@ -105,7 +104,10 @@ def _score_table(rows: dict[str, list[Result]]) -> str:
     keys = list(dict.fromkeys((row.protocol, row.direction) for row in rows[TUNED]))
     for protocol, direction in keys:
         chosen = [
-            (name, row) for name, part in rows.items() for row in part if (row.protocol, row.direction) == (protocol, direction)
+            (name, row)
+            for name, part in rows.items()
+            for row in part
+            if (row.protocol, row.direction) == (protocol, direction)
         ]
         where = {"test": protocol, "direction": DIRECTIONS[direction]}
         level = chosen[0][1].chance
@@ -129,7 +131,7 @@ def _how_to_read(rows: dict[str, list[Result]]) -> str:
 
 def _charts(rows: dict[str, list[Result]], tuned: Run) -> Iterator[str]:
     for key in dict.fromkeys((row.protocol, row.direction) for row in rows[TUNED]):
-        series = {}
+        series: dict[str, Series] = {}
         for name, part in rows.items():
             for row in part:
                 if (row.protocol, row.direction) == key:
@@ -139,8 +141,8 @@ def _charts(rows: dict[str, list[Result]], tuned: Run) -> Iterator[str]:
         yield line_chart(series, title=title, x_label="rank", y_label="found by that rank, %", y_range=(0, 101))
     lines = [json.loads(line) for line in (tuned.path / "metrics.jsonl").read_text().splitlines()]
     losses = sorted({name for line in lines for name in line if name.startswith("loss/")})
-    series = {n.removeprefix("loss/"): ([r["epoch"] for r in lines], [r[n] for r in lines]) for n in losses}
-    yield line_chart(series, title="fine-tuning", x_label="epoch", y_label="loss")
+    curves = {n.removeprefix("loss/"): ([r["epoch"] for r in lines], [r[n] for r in lines]) for n in losses}
+    yield line_chart(curves, title="fine-tuning", x_label="epoch", y_label="loss")
 
 
 def _rank_sections(run: Run, device: str) -> Iterator[tuple[str, str]]:
@@ -160,10 +162,14 @@ def _rank_sections(run: Run, device: str) -> Iterator[tuple[str, str]]:
                 [samples[index] for index in trial.gallery],
             )
             heading = f"Found: {data.options.part}, {DIRECTIONS[direction]}"
-            yield heading, page.paragraph(
-                f"{QUERIES_SHOWN} queries drawn at random, fine-tuned model, no re-ranking. Solid green: the right "
-                "person; dashed red: another one. The number is the cosine similarity."
-            ) + rank_sheet(sheet)
+            yield (
+                heading,
+                page.paragraph(
+                    f"{QUERIES_SHOWN} queries drawn at random, fine-tuned model, no re-ranking. Solid green: the right "
+                    "person; dashed red: another one. The number is the cosine similarity."
+                )
+                + rank_sheet(sheet),
+            )
 
 
 def _spread(row: Result, score: str) -> str:
@@ -175,5 +181,5 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def _say(text: Any) -> None:
+def _say(text: str) -> None:
     print(text, flush=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -91,8 +90,14 @@ def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, ski
             f"{source} holds the weights of another method or size: {len(wrong)} tensors do not fit and "
             f"{len(absent)} are absent, for example '{example}'"
         )
-    method.load_state_dict({name: value for name, value in weights.items() if name not in wrong and name in own
-                            and own[name].shape == value.shape}, strict=False)
+    method.load_state_dict(
+        {
+            name: value
+            for name, value in weights.items()
+            if name not in wrong and name in own and own[name].shape == value.shape
+        },
+        strict=False,
+    )
 
 
 class Embedder:
@@ -170,4 +175,3 @@ def resolve_device(device: str) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise InputError(f"--device {device}: {torch.cuda.device_count()} CUDA devices here; use --device cpu")
     return chosen
-

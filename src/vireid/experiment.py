@@ -45,7 +45,9 @@ def train_run(config: ExperimentConfig, output: Path, *, device: str = "auto") -
         InputError: anything about the config or the data that would fail later, before training starts.
     """
     if (output / "checkpoint.pt").exists():
-        raise InputError(f"{output} already holds a run; choose another --output, or continue it with --resume {output}")
+        raise InputError(
+            f"{output} already holds a run; choose another --output, or continue it with --resume {output}"
+        )
     return _train(config, output, None, device)
 
 
@@ -113,8 +115,7 @@ def hold_out(samples: Sequence[Sample], identities: int, seed: int) -> list[Samp
         raise InputError(f"train.val_identities is {identities}, but there are {len(known)} training identities")
     held = set(np.random.default_rng(seed).permutation(known)[:identities].tolist())
     return [
-        replace(sample, split="val") if sample.split == "train" and sample.pid in held else sample
-        for sample in samples
+        replace(sample, split="val") if sample.split == "train" and sample.pid in held else sample for sample in samples
     ]
 
 
@@ -160,7 +161,7 @@ def _validator(
             return {}
         batch_size = config.evaluation.batch_size
         embeddings = extract(method, images, modalities, device=fabric.device, batch_size=batch_size, progress=False)
-        row = {}
+        row: dict[str, float] = {}
         for direction in Direction:
             trial = protocols.manifest(held, direction).trials[0]
             queries, gallery = embeddings[trial.query], embeddings[trial.gallery]

@@ -62,9 +62,7 @@ class Profile:
         ]
         where = f"{self.device}, {self.precision}, {self.threads} threads"
         if self.step_seconds is not None:
-            rows.append(
-                ("training step", f"{self.step_seconds:.3f} s for {self.step_images} images ({where})")
-            )
+            rows.append(("training step", f"{self.step_seconds:.3f} s for {self.step_images} images ({where})"))
         if self.embedded_per_second is not None:
             speed = f"{self.embedded_per_second:.1f} images/s in batches of {self.embedding_batch} ({where})"
             rows.append(("embedding", speed))

@@ -4,7 +4,8 @@ from vireid.training.optim import ScheduleConfig
 
 
 @pytest.mark.parametrize(
-    ("epoch", "scale"), [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (19, 1.0), (20, 0.1), (49, 0.1), (50, 0.01), (79, 0.01)]
+    ("epoch", "scale"),
+    [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (19, 1.0), (20, 0.1), (49, 0.1), (50, 0.01), (79, 0.01)],
 )
 def test_agw_step_is_the_published_schedule(epoch, scale):
     assert ScheduleConfig(name="agw_step").scale(epoch, 80) == pytest.approx(scale)

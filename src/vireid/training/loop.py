@@ -128,7 +128,7 @@ def train(
         TrainingDiverged: a loss is not finite.
     """
     memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
-    method = method.to(memory_format=memory_format)  # type: ignore[call-overload]
+    method = method.to(memory_format=memory_format)
     optimizer = build_optimizer(method, config.optimizer)
     first_epoch, first_step = 0, 0
     if resume is not None:
@@ -263,7 +263,7 @@ class _Log:
 
     def __init__(self, run: Path, enabled: bool, keep_epochs: int) -> None:
         self.path = run / "metrics.jsonl"
-        self.board = SummaryWriter(run / "tensorboard") if enabled else None  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(run / "tensorboard") if enabled else None
         if enabled:
             old = self.path.read_text().splitlines() if keep_epochs and self.path.exists() else []
             kept = [line for line in old if json.loads(line)["epoch"] <= keep_epochs]
@@ -275,9 +275,9 @@ class _Log:
         with self.path.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **row}) + "\n")
         for name, value in row.items():
-            self.board.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
-        self.board.flush()  # type: ignore[no-untyped-call]
+            self.board.add_scalar(name, value, epoch)
+        self.board.flush()
 
     def close(self) -> None:
         if self.board is not None:
-            self.board.close()  # type: ignore[no-untyped-call]
+            self.board.close()

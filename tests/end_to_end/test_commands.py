@@ -1,0 +1,305 @@
+"""The commands on made-up data in the official layouts: what they write, print and answer to bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trees
+import yaml
+from PIL import Image
+
+from vireid.cli import main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+TINY = {
+    "method.backbone": "resnet18",
+    "method.weights": "none",
+    "images.height": 32,
+    "images.width": 16,
+    "images.augment.pad": 2,
+    "train.epochs": 2,
+    "train.steps_per_epoch": 2,
+    "train.identities": 3,
+    "train.images_per_modality": 2,
+    "train.precision": "32-true",
+}
+MAKERS = {"sysu_mm01": trees.make_sysu, "regdb": trees.make_regdb, "llcm": trees.make_llcm}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    os.environ["VIREID_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def call(capfd, *arguments):
+    """Exit status, stdout and stderr of a command."""
+    capfd.readouterr()
+    try:
+        main([str(argument) for argument in arguments])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code or 0
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
+def settings(**changes):
+    chosen = {**TINY, **{key.replace("__", "."): value for key, value in changes.items()}}
+    return [part for key, value in chosen.items() for part in ("--set", f"{key}={value}")]
+
+
+def refused(capfd, *arguments):
+    """The one line a command prints when its input is bad."""
+    status, out, err = call(capfd, *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("vireid: ") and "warning" not in line]
+    assert status == 2, err
+    assert "Traceback" not in err + out
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    return {name: make(root / name) for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="session")
+def run(sources, tmp_path_factory):
+    """A trained baseline on the made-up RegDB."""
+    folder = tmp_path_factory.mktemp("runs") / "regdb"
+    main(
+        ["train", str(CONFIGS / "baseline_regdb.yaml"), *settings(data__root=sources["regdb"]), "--output", str(folder)]
+    )
+    return folder
+
+
+@pytest.mark.parametrize(("method", "dataset"), [("agw", "sysu_mm01"), ("baseline", "regdb"), ("agw", "llcm")])
+def test_the_licensed_data_sets_train_and_evaluate(capfd, sources, tmp_path, method, dataset):
+    folder = tmp_path / "run"
+    config = CONFIGS / f"{method}_{dataset}.yaml"
+    status, _, err = call(capfd, "train", config, *settings(data__root=sources[dataset]), "--output", folder)
+    assert status == 0, err
+    names = {"config.yaml", "metrics.jsonl", "checkpoint.pt", "environment.json", "tensorboard"}
+    assert names <= {path.name for path in folder.iterdir()}
+    torch.load(folder / "checkpoint.pt", weights_only=True)
+
+    status, out, err = call(capfd, "evaluate", folder, "--rerank", "k-reciprocal", "--json")
+    assert status == 0, err
+    rows = json.loads(out)
+    assert [row["direction"] for row in rows] == ["i2v", "v2i"]
+    trials = 1 if dataset == "regdb" else 10
+    for row in rows:
+        assert (row["method"], row["dataset"], row["rerank"]) == (method, dataset, "k-reciprocal")
+        assert len(row["trials"]) == trials
+        assert row["mean"]["rank1"] == pytest.approx(np.mean([trial["rank1"] for trial in row["trials"]]))
+
+    status, out, _ = call(capfd, "evaluate", folder, "--direction", "i2v")
+    assert status == 0
+    assert "re-ranking" in out and "off" in out
+    assert len(json.loads((folder / "results.json").read_text())["results"]) == 3
+
+
+def test_resume_equals_an_uninterrupted_run(capfd, sources, run, tmp_path, monkeypatch):
+    from vireid.training import loop
+
+    folder = tmp_path / "cut"
+    saved = loop.checkpoint.save
+
+    def stop_after_saving(path, state):
+        saved(path, state)
+        if state["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.checkpoint, "save", stop_after_saving)
+    arguments = [*settings(data__root=sources["regdb"], train__checkpoint_every=1), "--output", folder]
+    assert call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *arguments)[0] == 1
+    monkeypatch.undo()
+    status, _, err = call(capfd, "train", "--resume", folder)
+    assert status == 0, err
+    whole, resumed = (torch.load(path / "checkpoint.pt", weights_only=True) for path in (run, folder))
+    assert all(torch.equal(whole["model"][name], resumed["model"][name]) for name in whole["model"])
+
+
+def test_two_processes_train_the_same_weights(sources, tmp_path):
+    folder = tmp_path / "ddp"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vireid"]
+    command += ["train", str(CONFIGS / "baseline_regdb.yaml"), "--output", str(folder), "--device", "cpu"]
+    command += settings(data__root=sources["regdb"])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] == 2
+
+
+def test_held_out_identities_choose_the_epoch(capfd, sources, tmp_path):
+    folder = tmp_path / "val"
+    changes = settings(
+        data__root=sources["regdb"], train__val_identities=3, train__val_every=1, evaluation__select="val"
+    )
+    status, _, err = call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", folder)
+    assert status == 0, err
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all("val/i2v/mAP" in row and "val/v2i/rank1" in row for row in rows)
+    best = max(rows, key=lambda row: row["val/i2v/mAP"] + row["val/v2i/mAP"])
+    assert torch.load(folder / "checkpoint_val.pt", weights_only=True)["epoch"] == best["epoch"]
+    status, out, err = call(capfd, "evaluate", folder, "--json")
+    assert status == 0, err
+    assert json.loads(out)[0]["selection"] == "val"
+
+
+def test_own_crops_are_checked_embedded_and_evaluated(capfd, run, tmp_path):
+    crops = trees.make_manifest_tree(tmp_path / "crops")
+    assert call(capfd, "data", "check", "manifest", crops)[0] == 0
+    for name in ("out.npz", "out.parquet"):
+        status, _, err = call(capfd, "embed", crops, "--model", run, "--output", tmp_path / name)
+        assert status == 0, err
+    stored = np.load(tmp_path / "out.npz")
+    assert stored["embeddings"].shape == (16, 512) and stored["embeddings"].dtype == np.float32
+    assert np.allclose(np.linalg.norm(stored["embeddings"], axis=1), 1, atol=1e-5)
+    folders = [Path(path).parent.parent.name for path in stored["paths"]]
+    assert list(stored["modality"]) == folders  # guessed from the colour
+    status, out, err = call(capfd, "evaluate", run, "--data", crops, "--output", tmp_path / "results.json", "--json")
+    assert status == 0, err
+    assert {row["dataset"] for row in json.loads(out)} == {"manifest"}
+
+
+def test_the_embedder_takes_paths_and_arrays(run, tmp_path):
+    import vireid
+
+    embedder = vireid.load(run)
+    path = trees.save(tmp_path / "a.png", trees.person(3, False, 0))
+    from_path = embedder.embed([path], "visible")
+    from_array = embedder.embed([np.asarray(Image.open(path))], "visible")
+    assert from_path.shape == (1, 512) and from_path.dtype == np.float32
+    assert np.array_equal(from_path, from_array)
+    assert not np.allclose(from_path, embedder.embed([path], "infrared"), atol=1e-3)
+    assert embedder.embed([], "visible").shape[0] == 0
+
+
+def test_unreadable_images_are_skipped_when_embedding(capfd, run, tmp_path):
+    crops = trees.make_manifest_tree(tmp_path / "crops")
+    broken = crops / "visible" / "0001" / "00.png"
+    broken.write_bytes(b"no image")
+    status, _, err = call(capfd, "embed", crops, "--model", run, "--output", tmp_path / "out.npz")
+    assert status == 0
+    assert f"skipped {broken}" in err
+    assert len(np.load(tmp_path / "out.npz")["paths"]) == 15
+
+
+def test_unreadable_test_images_are_named_and_left_out(capfd, run, tmp_path):
+    crops = trees.make_manifest_tree(tmp_path / "crops")
+    broken = crops / "infrared" / "0002" / "01.png"
+    broken.write_bytes(b"")
+    arguments = ["evaluate", run, "--data", crops, "--output", tmp_path / "results.json", "--json"]
+    status, out, err = call(capfd, *arguments)
+    assert status == 0
+    assert str(broken) in err
+    assert json.loads(out)[0]["unreadable"] == [str(broken)]
+    assert json.loads(out)[0]["trials"][0]["num_queries"] == 7
+
+
+def test_profile(capfd):
+    status, out, err = call(capfd, "profile", CONFIGS / "baseline_synthvi.yaml", "--json")
+    assert status == 0, err
+    report = json.loads(out)
+    assert report["macs_per_pair"] > 0 and report["step_seconds"] > 0 and report["embedded_per_second"] > 0
+
+
+class TestBadInput:
+    def test_missing_data_folder(self, capfd, tmp_path):
+        config = CONFIGS / "baseline_regdb.yaml"
+        line = refused(capfd, "train", config, *settings(data__root=tmp_path / "none"), "--output", tmp_path / "run")
+        assert str(tmp_path / "none") in line
+        assert not (tmp_path / "run").exists()
+
+    def test_half_a_regdb(self, capfd, tmp_path):
+        root = trees.make_regdb(tmp_path / "regdb")
+        (root / "Thermal").rename(root / "elsewhere")
+        line = refused(
+            capfd, "train", CONFIGS / "baseline_regdb.yaml", *settings(data__root=root), "--output", tmp_path / "run"
+        )
+        assert "Thermal" in line
+
+    def test_unknown_key(self, capfd):
+        line = refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", "--set", "train.epoch=3")
+        assert "train.epoch" in line and "did you mean 'epochs'" in line
+
+    def test_more_identities_than_there_are(self, capfd, sources, tmp_path):
+        changes = settings(data__root=sources["regdb"], train__identities=50)
+        line = refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", tmp_path / "run")
+        assert "50" in line and "6" in line
+
+    def test_corrupt_training_image_before_training_starts(self, capfd, tmp_path):
+        root = trees.make_regdb(tmp_path / "regdb")
+        for line in (root / "idx" / "train_visible_1.txt").read_text().splitlines()[:2]:
+            (root / line.split()[0]).write_bytes(b"BMbroken")
+        line = refused(
+            capfd, "train", CONFIGS / "baseline_regdb.yaml", *settings(data__root=root), "--output", tmp_path / "run"
+        )
+        assert "2 of 120 training images cannot be read" in line
+        assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+    def test_empty_gallery(self, capfd, run, tmp_path):
+        crops = trees.make_manifest_tree(tmp_path / "crops")
+        for image in crops.glob("visible/*/*"):
+            image.unlink()
+        assert "visible" in refused(capfd, "evaluate", run, "--data", crops, "--direction", "i2v")
+
+    def test_checkpoint_of_another_method(self, capfd, run, tmp_path):
+        folder = tmp_path / "other"
+        folder.mkdir()
+        (folder / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes())
+        plain = yaml.safe_load((run / "config.yaml").read_text())
+        plain["method"] = {"name": "agw", "backbone": "resnet18", "weights": "none"}
+        (folder / "config.yaml").write_text(yaml.safe_dump(plain))
+        for command in (["evaluate", folder], ["train", "--resume", folder]):
+            line = refused(capfd, *command)
+            assert "'baseline'" in line and "'agw'" in line
+
+    def test_resume_of_a_finished_run(self, capfd, run):
+        assert "finished (2 of 2 epochs)" in refused(capfd, "train", "--resume", run)
+
+    def test_output_that_holds_a_run(self, capfd, sources, run):
+        changes = settings(data__root=sources["regdb"])
+        line = refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", run)
+        assert "--resume" in line
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["evaluate", "nowhere"],
+            ["train"],
+            ["train", "nowhere.yaml"],
+            ["data", "check", "regdb", "nowhere"],
+            ["data", "check", "sysu", "nowhere"],
+            ["embed", "nowhere", "--output", "out.npz"],
+            ["embed", ".", "--output", "out.csv"],
+            ["profile", "nowhere.yaml"],
+            ["synth", "out", "--size", "12"],
+            ["synth", "out", "--preset", "lwir", "--layout", "sysu"],
+        ],
+    )
+    def test_every_command_answers_in_one_line(self, capfd, tmp_path, monkeypatch, arguments):
+        monkeypatch.chdir(tmp_path)
+        refused(capfd, *arguments)
+
+
+@pytest.mark.parametrize("command", ["demo", "synth", "train", "evaluate", "profile", "embed", "data check"])
+def test_every_help_has_an_example(capfd, command):
+    status, out, _ = call(capfd, *command.split(), "--help")
+    assert status == 0
+    assert f"Example: vireid {command}" in " ".join(out.split())
+
+
+def test_help_and_version_do_not_load_torch():
+    code = "import sys; from vireid.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "False", done.stderr
