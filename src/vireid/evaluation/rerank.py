@@ -40,15 +40,15 @@ def k_reciprocal(
     Args:
         query: `(Q, D)` embeddings, L2-normalised.
         gallery: `(G, D)` embeddings, L2-normalised.
-        k1: neighbours that encode an image; at most N - 1 are used.
-        k2: nearest images whose encodings are averaged; 1 leaves them as they are, at most k1 + 1 are used.
+        k1: neighbours that encode an image; with k1 >= N - 1 all images do, as in the published code.
+        k2: nearest images whose encodings are averaged, all of them if k2 > N; 1 leaves encodings as they are.
         lambda_value: weight of the original distance, from 0 to 1.
 
     Raises:
         InputError: shapes disagree, a side is empty, an embedding is not finite, or a setting is out of
             range.
     """
-    blocks = list(k_reciprocal_blocks(query, gallery, k1=k1, k2=k2, lambda_value=lambda_value))
+    blocks = k_reciprocal_blocks(query, gallery, k1=k1, k2=k2, lambda_value=lambda_value)
     return np.concatenate([block.astype(np.float32) for _, block in blocks])
 
 
@@ -65,8 +65,8 @@ def k_reciprocal_blocks(
     _check(q, g, k1, k2, lambda_value)
     features = np.concatenate([q, g]).astype(np.float64)
     count = len(features)
-    neighbours, largest = _nearest(features, min(k1, count - 1) + 1)
-    encoding = _encode(features, neighbours, largest, min(k1, count - 1))
+    neighbours, largest = _nearest(features, min(max(k1 + 1, k2), count))
+    encoding = _encode(features, neighbours, largest, k1)
     if k2 > 1:
         encoding = _average(encoding, neighbours[:, :k2])
     gallery_columns = encoding[len(q) :].tocsc()
@@ -119,7 +119,7 @@ def _smallest(block: FloatArray, k: int) -> IntArray:
 
 def _encode(features: FloatArray, neighbours: IntArray, largest: FloatArray, k1: int) -> sparse.csr_array:
     """Gaussian weights `(N, N)` of each image's expanded set of mutual neighbours; rows sum to 1."""
-    mutual = _mutual(neighbours)
+    mutual = _mutual(neighbours[:, : k1 + 1])
     half = _mutual(neighbours[:, : round(k1 / 2) + 1])
     # A neighbour brings its own, narrower set along if more than two thirds of that set are mutual already.
     shared = (mutual @ half.T).multiply(mutual).tocsr()
