@@ -46,9 +46,7 @@ LOCAL_CHANGES = [
 # Columns of the canonical attributes: rest position; distance along arm (0 shoulder, 1 elbow, 2 wrist), leg
 # (0 hip, 1 knee, 2 ankle) and torso (0 hip, 1 neck); skinning weight of each region; head position in units
 # of the distance from eyes to crown.
-X, Y, Z, ARM, LEG, TORSO, IN_ARM, IN_LEG, IN_HEAD, HEAD_X, HEAD_Y, HEAD_Z, IN_HAND, IN_FOOT, IN_EYE = range(
-    15
-)
+X, Y, Z, ARM, LEG, TORSO, IN_ARM, IN_LEG, IN_HEAD, HEAD_X, HEAD_Y, HEAD_Z, IN_HAND, IN_FOOT, IN_EYE = range(15)
 COLUMNS = 15
 
 

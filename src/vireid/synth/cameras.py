@@ -146,9 +146,7 @@ def backdrop(place: Place, origin: Array, rays: Array) -> Backdrop:
     panel = (_hash(column, row, place.seed) > 0.68) & ~ground
     tint = np.stack([0.6 + 0.8 * _hash(column, row, place.seed + s) for s in (1, 2, 3)], 1)
     albedo = np.where(ground[:, None], place.ground, place.wall)
-    albedo = np.where(
-        panel[:, None], (0.08 + 0.4 * _hash(column, row, place.seed + 4))[:, None] * tint, albedo
-    )
+    albedo = np.where(panel[:, None], (0.08 + 0.4 * _hash(column, row, place.seed + 4))[:, None] * tint, albedo)
     heat = np.where(ground, -0.8, 0.6) + 2 * (fractal_noise(grid * 1.2, place.seed + 5) - 0.5)
     heat += panel * (_hash(column, row, place.seed + 9) - 0.4) * 4
     return Backdrop(points, normals, distance, ground, albedo * texture[:, None], heat)

@@ -132,9 +132,7 @@ def _cloth(body: Body, person: Identity, day: Day, vertices: Array, a: Array) ->
     return np.asarray(vertices + vertex_normals(vertices, body.faces) * body.smooth(offset[:, None], 2))
 
 
-def _hanging(
-    person: Identity, vertices: Array, a: Array, rig: _Rig
-) -> list[tuple[Part, Surface, Array | None]]:
+def _hanging(person: Identity, vertices: Array, a: Array, rig: _Rig) -> list[tuple[Part, Surface, Array | None]]:
     """Skirt first, then the coat over everything below it, the skirt included."""
     result: list[tuple[Part, Surface, Array | None]] = []
     waist = rig.at("spine04")[2]

@@ -16,12 +16,8 @@ from vireid.synth.body import LOCAL_CHANGES, Gait
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
-SKINS = np.array(
-    [(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.33, 0.21, 0.15), (0.22, 0.14, 0.1)]
-)
-HAIRS = np.array(
-    [(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)]
-)
+SKINS = np.array([(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.33, 0.21, 0.15), (0.22, 0.14, 0.1)])
+HAIRS = np.array([(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)])
 LUMINANCE = np.array([0.3, 0.6, 0.1])
 
 
@@ -138,9 +134,7 @@ def draw_fabric(rng: Rng, *, darker: float = 1.0, patterns: float = 0.55) -> Fab
     if rng.random() < 0.22:
         nir = rng.uniform(0.06, 0.16)
     else:
-        nir = rng.uniform(0.5, 0.8) * (
-            0.55 + 0.45 * min(1.0, float(color @ LUMINANCE) * 2 + rng.uniform(0.1, 0.6))
-        )
+        nir = rng.uniform(0.5, 0.8) * (0.55 + 0.45 * min(1.0, float(color @ LUMINANCE) * 2 + rng.uniform(0.1, 0.6)))
     pattern = "plain"
     if rng.random() < patterns:
         kinds = ["hstripe", "vstripe", "check", "block", "logo"]

@@ -30,17 +30,22 @@ def write_indices(job: Job, folder: Path, rows: list[list[str]]) -> None:
         _write_regdb(job, folder, rows)
 
 
-def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
-    """Identity lists as text and MATLAB files, and ten random orders of each identity's images per camera."""
-    pids = range(1, job.identities + 1)
+def identity_lists(job: Job) -> dict[str, list[int]]:
+    """The pids of each list of the SYSU layout; nobody is missing from train, val and test together."""
+    pids = list(range(1, job.identities + 1))
     train = job.train_count()
     validation = min(train - 1, round(job.identities * PRESETS[job.preset].validation))
-    lists = {
-        "train": list(pids[: train - validation]),
-        "val": list(pids[train - validation : train]),
-        "test": list(pids[train:]),
-        "available": list(pids),
+    return {
+        "train": pids[: train - validation],
+        "val": pids[train - validation : train],
+        "test": pids[train:],
+        "available": pids,
     }
+
+
+def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
+    """Identity lists as text and MATLAB files, and ten random orders of each identity's images per camera."""
+    lists = identity_lists(job)
     for name, ids in lists.items():
         write_atomic(folder / "exp" / f"{name}_id.txt", (",".join(map(str, ids)) + "\n").encode())
         _write_mat(folder / "exp" / f"{name}_id.mat", {"id": np.array([ids], np.uint16)})
@@ -51,7 +56,7 @@ def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
     cameras = np.empty((len(CAMERAS["nir"]), 1), object)
     for c, camid in enumerate(CAMERAS["nir"]):
         cell = np.empty((job.identities, 1), object)
-        for i, pid in enumerate(pids):
+        for i, pid in enumerate(lists["available"]):
             n = counts.get((camid, pid), 0)
             orders = [rng.permutation(n) + 1 for _ in range(TRIALS)]
             cell[i, 0] = np.array(orders, np.uint8).reshape(TRIALS, n)

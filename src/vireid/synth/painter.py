@@ -82,9 +82,7 @@ class Painter:
                 cover = rng if rng.random() < 0.2 else None
                 shot = shoot(figures[k], person, camera, stance, self._job.size, samples, rng, cover)
                 day = k % DAYS
-                result.append(
-                    Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{day}", shot)
-                )
+                result.append(Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{day}", shot))
         return result
 
     def _instants(self, person: Identity, figures: list[Figure], count: int, rng: Rng) -> list[Picture]:
@@ -128,9 +126,7 @@ def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
         inside = path.relative_to(picture.part) if job.nested else path
         modality = "visible" if band == "visible" else "infrared"
         track = f"{pid:04d}-{picture.track}"
-        rows[picture.part].append(
-            [str(inside), str(pid), modality, str(picture.camid), split, track, picture.time]
-        )
+        rows[picture.part].append([str(inside), str(pid), modality, str(picture.camid), split, track, picture.time])
     write_atomic(out / ".progress" / f"{pid:05d}.json", json.dumps(rows).encode())
 
 

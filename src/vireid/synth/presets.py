@@ -111,9 +111,7 @@ def make_job(preset: str, layout: str, identities: int | None, size: Size | None
     defaults = PRESETS[preset]
     count = defaults.identities if identities is None else identities
     if not 2 <= count <= 9999:
-        raise InputError(
-            f"{count} identities asked for: give 2 to 9999 (one to train on and one to test on at least)"
-        )
+        raise InputError(f"{count} identities asked for: give 2 to 9999 (one to train on and one to test on at least)")
     if layout == "sysu" and count < 4:
         raise InputError(
             f"{count} identities asked for: layout sysu needs 4 or more (two to train on, one to validate on "

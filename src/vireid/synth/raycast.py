@@ -69,9 +69,7 @@ def _trace(
 
 
 @wp.kernel
-def _occluded(
-    mesh: wp.uint64, points: wp.array(dtype=wp.vec3), light: wp.vec3, out: wp.array(dtype=wp.uint8)
-) -> None:
+def _occluded(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), light: wp.vec3, out: wp.array(dtype=wp.uint8)) -> None:
     i = wp.tid()
     if wp.mesh_query_ray_anyhit(mesh, points[i], light, 1.0e3):
         out[i] = wp.uint8(1)

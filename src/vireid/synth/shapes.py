@@ -28,9 +28,7 @@ def grid_faces(rows: int, columns: int) -> Array:
     return np.concatenate([np.stack([a, b, b + columns], 1), np.stack([a, b + columns, a + columns], 1)])
 
 
-def superellipsoid(
-    center: Array, radii: Array, exponent: float = 1.0, columns: int = 16, rows: int = 10
-) -> Surface:
+def superellipsoid(center: Array, radii: Array, exponent: float = 1.0, columns: int = 16, rows: int = 10) -> Surface:
     """Vertices and triangles; exponent 1 is an ellipsoid, towards 0 a box."""
     theta, phi = np.meshgrid(
         np.linspace(0, 2 * np.pi, columns, endpoint=False),
@@ -45,9 +43,7 @@ def superellipsoid(
         power(np.cos(phi)) * power(np.sin(theta)),
         power(np.sin(phi)),
     ]
-    return np.stack(unit, -1).reshape(-1, 3) * np.asarray(radii) + np.asarray(center), grid_faces(
-        rows, columns
-    )
+    return np.stack(unit, -1).reshape(-1, 3) * np.asarray(radii) + np.asarray(center), grid_faces(rows, columns)
 
 
 def envelope(points: Array, heights: Array, center: Array, flare: float, columns: int = 36) -> Surface:
@@ -78,7 +74,6 @@ def envelope(points: Array, heights: Array, center: Array, flare: float, columns
     down = np.linspace(0, 1, len(heights))[:, None]
     radius = radius + 0.012 + flare * down * (1 + 0.35 * np.cos(angle * 7 + 1.3)[None] * down)
     rings = [
-        np.column_stack([center + radius[k][:, None] * outward, np.full(columns, z)])
-        for k, z in enumerate(heights)
+        np.column_stack([center + radius[k][:, None] * outward, np.full(columns, z)]) for k, z in enumerate(heights)
     ]
     return np.concatenate(rings), grid_faces(len(heights), columns)

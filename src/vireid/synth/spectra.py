@@ -155,15 +155,11 @@ def _lower(s: Surface, person: Identity, a: Array, on_body: Array) -> None:
     s.put(socks, footwear.sock_color, footwear.sock_nir, 0.6, 0.2)
     if bottom.kind == "skirt":
         if bottom.tights:
-            s.put(
-                legs & (a[:, b.TORSO] < 0.24) & (a[:, b.LEG] < 1.78), np.array([0.05, 0.05, 0.06]), 0.5, 0.8
-            )
+            s.put(legs & (a[:, b.TORSO] < 0.24) & (a[:, b.LEG] < 1.78), np.array([0.05, 0.05, 0.06]), 0.5, 0.8)
     else:
         below = legs & (a[:, b.TORSO] < 0.24) & (a[:, b.LEG] < bottom.leg) & (a[:, b.IN_FOOT] < 0.6)
         s.put_cloth(below, bottom.fabric, a, 0.75)
-    s.put(
-        on_body & (a[:, b.IN_FOOT] > 0.3) & (a[:, b.LEG] > 1.93), footwear.color, footwear.nir, 0.3, 0.1, 0.3
-    )
+    s.put(on_body & (a[:, b.IN_FOOT] > 0.3) & (a[:, b.LEG] > 1.93), footwear.color, footwear.nir, 0.3, 0.1, 0.3)
 
 
 def _upper(s: Surface, person: Identity, a: Array, on_body: Array) -> None:
@@ -198,9 +194,7 @@ def sense_visible(light: Array, blur_sigma: float, noise: float, rng: np.random.
     return np.asarray((image + rng.normal(0, noise, image.shape)).clip(0, 1))
 
 
-def sense_nir(
-    light: Array, exposure: float, blur_sigma: float, noise: float, rng: np.random.Generator
-) -> Array:
+def sense_nir(light: Array, exposure: float, blur_sigma: float, noise: float, rng: np.random.Generator) -> Array:
     """Near-infrared sensor: automatic exposure on the bright end, blur, gamma, noise; `(H, W, 1)` 0 to 1."""
     image = light / (np.percentile(light, 97) + 0.05) * exposure * 0.78
     image = np.maximum(blur(image, blur_sigma * (len(light) / 128) ** 0.5), 0) ** (1 / 1.5) * 0.95

@@ -1,0 +1,76 @@
+"""Small rendered sets, shared by the tests of the renderer."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vireid.synth.dataset import render
+from vireid.synth.presets import make_job
+
+SIZE = (64, 32)
+absent = [name for name in ("anny", "warp") if importlib.util.find_spec(name) is None]
+
+
+@pytest.fixture(scope="session")
+def renderer():
+    """Skips where nothing can be rendered."""
+    if absent:
+        pytest.skip(f"{' and '.join(absent)} not installed: pip install 'vireid[synth]'")
+
+
+@pytest.fixture(scope="session")
+def mini(renderer, tmp_path_factory) -> Path:
+    """Preset mini, two identities of seed 5, rendered in this process."""
+    out = tmp_path_factory.mktemp("synth") / "mini"
+    render(out, preset="mini", identities=2, size=SIZE, seed=5, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def paired(renderer, tmp_path_factory) -> Path:
+    """Preset lwir as a manifest, two identities of seed 5."""
+    out = tmp_path_factory.mktemp("synth") / "paired"
+    render(out, preset="lwir", identities=2, size=SIZE, seed=5, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def sysu(renderer, tmp_path_factory) -> Path:
+    """Layout sysu, four identities."""
+    out = tmp_path_factory.mktemp("synth") / "sysu"
+    render(out, preset="nir", layout="sysu", identities=4, size=(32, 16), seed=5, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def regdb(renderer, tmp_path_factory) -> Path:
+    """Layout regdb, four identities."""
+    out = tmp_path_factory.mktemp("synth") / "regdb"
+    render(out, preset="lwir", layout="regdb", identities=4, size=(32, 16), seed=5, workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def painter(renderer):
+    """Paints the people of seed 5 as preset lwir does."""
+    from vireid.synth.painter import Painter
+
+    return Painter(make_job("lwir", "manifest", 2, SIZE, 5))
+
+
+@pytest.fixture(scope="session")
+def pictures(painter):
+    """Twenty pictures of the first person: visible and thermal in turn."""
+    return painter.pictures(0)
+
+
+@pytest.fixture(scope="session")
+def attributes(renderer):
+    """Canonical attributes `(V, COLUMNS)` of an average body."""
+    from vireid.synth.body import LOCAL_CHANGES, Body, Gait
+
+    names = ("gender", "age", "muscle", "weight", "height", "proportions")
+    changes = np.zeros(len(LOCAL_CHANGES))
+    return Body().pose([0.3], Gait(20, 15, 3), dict.fromkeys(names, 0.6), changes).attributes
