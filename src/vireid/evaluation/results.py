@@ -79,7 +79,8 @@ class Result(BaseModel):
     @property
     def key(self) -> tuple[str, ...]:
         """What tells rows apart; a new row with the same key takes the place of the old one."""
-        return (self.method, self.dataset, self.data_root, self.protocol, self.direction.value, self.rerank)
+        model = (self.method, self.selection, str(self.seed))
+        return (*model, self.dataset, self.data_root, self.protocol, self.direction.value, self.rerank)
 
 
 def summary(trials: Sequence[TrialScores]) -> tuple[dict[str, float], dict[str, float]]:
@@ -173,10 +174,13 @@ def table(rows: Sequence[Result]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     texts.insert(1, "  ".join("-" * width for width in widths))
-    for row in rows:
-        if row.chance and row.rerank == "off":
-            level = f"R1 {100 * row.chance['rank1']:.2f}, mAP {100 * row.chance['mAP']:.2f}"
-            texts.append(f"chance, {row.dataset}, {row.protocol}, {row.direction}: {level}")
+    levels = {
+        f"chance, {row.dataset}, {row.protocol}, {row.direction}: "
+        f"R1 {100 * row.chance['rank1']:.2f}, mAP {100 * row.chance['mAP']:.2f}": None
+        for row in rows
+        if row.chance
+    }
+    texts += levels
     missing = max((len(row.unreadable) for row in rows), default=0)
     if missing:
         texts.append(f"{missing} images could not be read and take no part; they are listed in the results file")
