@@ -146,7 +146,8 @@ def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
 
 def _describe(job: Job, part: str, rows: list[list[str]], settings: dict[str, Any]) -> dict[str, Any]:
     counts = Counter(f"{split} {modality}" for _, _, modality, _, split, _, _ in rows)
-    people = Counter(split for _, split in {(row[1], row[4]) for row in rows})
+    # A set of strings would come in another order in every process.
+    people = Counter(split for _, split in dict.fromkeys((row[1], row[4]) for row in rows))
     cameras = {
         str(camid): {"band": band, "place": place, "indoor": indoor}
         for camid, (band, place, indoor) in CAMERAS[part].items()
