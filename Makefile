@@ -29,11 +29,19 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-# Renders the training identities of the default model and trains it: about two hours on two cores.
+# Renders the people the default model trains on, trains it in two stages and puts it into the package: two hours on
+# two cores.
 default: install
 	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1200 --seed 1
+	$(BIN)/vireid train configs/default_start.yaml --output runs/default-start
 	$(BIN)/vireid train configs/default.yaml --output runs/default
-	$(BIN)/vireid evaluate runs/default
+	$(BIN)/vireid evaluate runs/default --data mini
+	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
+
+# Renders SynthVI-mini anew and packs it into the package.
+mini: install
+	$(BIN)/vireid synth build/mini --preset mini
+	$(BIN)/python tools/pack_mini.py build/mini src/vireid/assets/synthvi-mini.zip
 
 clean:
 	rm -rf $(VENV) build dist

@@ -11,9 +11,7 @@ METHODS = ("baseline", "agw")
 DATA_SETS = ("sysu_mm01", "regdb", "llcm", "synthvi")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path.stem.split("_")[0] in METHODS], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.stem.split("_")[0] in METHODS], ids=lambda p: p.stem)
 def test_a_config_loads_and_says_what_its_name_says(path):
     experiment = load(path, ["method.backbone=resnet18", "method.weights=none"])
     assert path.stem.startswith(experiment.method.name)

@@ -115,9 +115,7 @@ def make_regdb(root: Path, *, identities: int = 12, images: int = 10, trials: in
         for split, pids in (("train", order[: identities // 2]), ("test", order[identities // 2 :])):
             for folder in ("Visible", "Thermal"):
                 lines = [
-                    f"{path} {label}\n"
-                    for label, pid in enumerate(sorted(pids))
-                    for path in paths[folder, int(pid)]
+                    f"{path} {label}\n" for label, pid in enumerate(sorted(pids)) for path in paths[folder, int(pid)]
                 ]
                 (root / "idx" / f"{split}_{folder.lower()}_{trial}.txt").write_text("".join(lines))
     return root
@@ -130,11 +128,7 @@ def make_llcm(root: Path, *, train: int = 8, test: int = 5, images: int = 2) -> 
         lines = []
         for label, pid in enumerate(range(1, train + 1)):
             for shot in range(2 * images):
-                path = (
-                    Path(folder)
-                    / f"{pid:04d}"
-                    / f"{pid:04d}_c{shot % 9 + 1:02d}_s{shot}_f{shot}_{folder}.jpg"
-                )
+                path = Path(folder) / f"{pid:04d}" / f"{pid:04d}_c{shot % 9 + 1:02d}_s{shot}_f{shot}_{folder}.jpg"
                 save(root / path, person(pid, folder == "nir", shot))
                 lines.append(f"{path.as_posix()} {label}\n")
         (root / "idx" / f"train_{folder}.txt").write_text("".join(lines))
@@ -161,9 +155,7 @@ def make_manifest_tree(root: Path, *, identities: int = 4, images: int = 2) -> P
     return root
 
 
-def write_manifest(
-    file: Path, rows: Iterable[Sequence[object]], header: str = "path,pid,modality,camid,split"
-) -> Path:
+def write_manifest(file: Path, rows: Iterable[Sequence[object]], header: str = "path,pid,modality,camid,split") -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -171,9 +163,7 @@ def write_manifest(
     return file
 
 
-def make_manifest_csv(
-    root: Path, *, train: int = 6, test: int = 4, images: int = 4, cameras: int = 2
-) -> Path:
+def make_manifest_csv(root: Path, *, train: int = 6, test: int = 4, images: int = 4, cameras: int = 2) -> Path:
     """`manifest.csv` with train and test identities beside their images; returns the file."""
     rows = []
     for pid in range(1, train + test + 1):
@@ -186,9 +176,7 @@ def make_manifest_csv(
     return write_manifest(root / "manifest.csv", rows)
 
 
-def make_synthvi(
-    root: Path, part: str = "nir", *, identities: int = 10, images: int = 2, seed: int = 0
-) -> Path:
+def make_synthvi(root: Path, part: str = "nir", *, identities: int = 10, images: int = 2, seed: int = 0) -> Path:
     """One part of SynthVI: `manifest.csv`, `images/`, `dataset.json`; 60 % of the identities train."""
     bands = {"nir": "VVIVVI", "lwir": "VI"}[part]
     rows: list[list[object]] = []

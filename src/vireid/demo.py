@@ -103,12 +103,8 @@ def _score_table(rows: dict[str, list[Result]]) -> str:
     body = []
     keys = list(dict.fromkeys((row.protocol, row.direction) for row in rows[TUNED]))
     for protocol, direction in keys:
-        chosen = [
-            (name, row)
-            for name, part in rows.items()
-            for row in part
-            if (row.protocol, row.direction) == (protocol, direction)
-        ]
+        everything = [(name, row) for name, part in rows.items() for row in part]
+        chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == (protocol, direction)]
         where = {"test": protocol, "direction": DIRECTIONS[direction]}
         level = chosen[0][1].chance
         body.append({**where, "model": "chance", "Rank-1": _percent(level["rank1"]), "mAP": _percent(level["mAP"])})

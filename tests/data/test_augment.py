@@ -162,9 +162,7 @@ def test_fill_means_is_not_the_mean_colour(images, modalities):
     changed = zero != means
     assert changed.any((1, 2, 3)).all()
     assert (zero[changed] == 0).all()
-    pixels = means * torch.tensor(IMAGENET_STD).reshape(3, 1, 1) + torch.tensor(IMAGENET_MEAN).reshape(
-        3, 1, 1
-    )
+    pixels = means * torch.tensor(IMAGENET_STD).reshape(3, 1, 1) + torch.tensor(IMAGENET_MEAN).reshape(3, 1, 1)
     assert pixels[changed].min() > 0.49
 
 
@@ -236,13 +234,9 @@ def test_blur_of_a_point_is_a_gaussian():
 
 
 def test_infrared_stays_grey_through_everything(modalities):
-    grey = torch.randint(0, 256, (N, 1, H, W), dtype=torch.uint8, generator=generator(6)).expand(
-        -1, 3, -1, -1
-    )
+    grey = torch.randint(0, 256, (N, 1, H, W), dtype=torch.uint8, generator=generator(6)).expand(-1, 3, -1, -1)
     result = augment(grey, modalities, STRONG.model_copy(update={"erase": 0.0}), generator())
-    pixels = result * torch.tensor(IMAGENET_STD).reshape(3, 1, 1) + torch.tensor(IMAGENET_MEAN).reshape(
-        3, 1, 1
-    )
+    pixels = result * torch.tensor(IMAGENET_STD).reshape(3, 1, 1) + torch.tensor(IMAGENET_MEAN).reshape(3, 1, 1)
     torch.testing.assert_close(pixels, pixels[:, :1].expand_as(pixels), atol=1e-5, rtol=0)
 
 

@@ -175,9 +175,7 @@ def test_an_image_that_can_be_read_again_without_having_changed(paths, folder, m
 
     with monkeypatch.context() as patch:
         patch.setattr(cache, "_from_file", out_of_reach)
-        assert DecodedImages.build(paths, H, W, cache_dir=folder).unreadable == [
-            (paths[1], "Permission denied")
-        ]
+        assert DecodedImages.build(paths, H, W, cache_dir=folder).unreadable == [(paths[1], "Permission denied")]
     assert DecodedImages.build(paths, H, W, cache_dir=folder).unreadable == []
 
 

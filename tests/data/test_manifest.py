@@ -27,9 +27,7 @@ def test_csv_rows_become_samples(tmp_path):
 
 def test_columns_in_any_order_byte_order_mark_blank_lines_and_quotes(tmp_path):
     file = tmp_path / "m.csv"
-    file.write_text(
-        '\ufeffmodality,pid,path,note\n\nvisible,1,"a, b.jpg",x\ninfrared,1,c.jpg,\n', encoding="utf-8"
-    )
+    file.write_text('\ufeffmodality,pid,path,note\n\nvisible,1,"a, b.jpg",x\ninfrared,1,c.jpg,\n', encoding="utf-8")
     samples = load(Config(root=file))
     assert [s.path.name for s in samples] == ["a, b.jpg", "c.jpg"]
     assert {s.camid for s in samples} == {0}

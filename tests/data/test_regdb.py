@@ -39,8 +39,7 @@ def test_samples_follow_the_index_files(root):
 
 def test_trials_differ(root):
     halves = {
-        tuple(sorted({s.pid for s in load(Config(root=root, trial=t)) if s.split == "train"}))
-        for t in range(1, 11)
+        tuple(sorted({s.pid for s in load(Config(root=root, trial=t)) if s.split == "train"})) for t in range(1, 11)
     }
     assert len(halves) > 1
 

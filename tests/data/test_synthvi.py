@@ -23,9 +23,7 @@ def test_one_part(both):
     for root in (both / "lwir", both):
         samples = load(Config(root=root, part="lwir"))
         assert len(samples) == 5 * 2 * 2
-        assert samples[0].path == both / "lwir" / "images" / "cam1" / "0001" / "0001.jpg".replace(
-            "1.jpg", "0.jpg"
-        )
+        assert samples[0].path == both / "lwir" / "images" / "cam1" / "0001" / "0001.jpg".replace("1.jpg", "0.jpg")
         assert (samples[1].track, samples[1].time) == ("walk1", "1")
         assert {s.camid for s in samples if s.modality is Modality.INFRARED} == {2}
     assert {s.camid for s in load(Config(root=both)) if s.modality is Modality.INFRARED} == {3, 6}

@@ -98,18 +98,14 @@ def test_empty_gallery_and_query(tmp_path):
 
 def test_official_permutations_are_read_right(tmp_path):
     """The official file's first ten entries of each test identity, in its cell structure."""
-    counts = {
-        int(pid): n for pid, n in json.loads((GOLDEN / "sysu_counts.json").read_text())["counts"].items()
-    }
+    counts = {int(pid): n for pid, n in json.loads((GOLDEN / "sysu_counts.json").read_text())["counts"].items()}
     first = json.loads((GOLDEN / "official_perm_first10.json").read_text())["perm"]
     known = {
         (int(camera.removeprefix("cam")), int(pid)): np.array([row.split() for row in rows], np.int64)
         for camera, people in first.items()
         for pid, rows in people.items()
     }
-    root = make_sysu(
-        tmp_path, train=[], val=[], test=sorted(counts), counts=counts, known=known, empty_images=True
-    )
+    root = make_sysu(tmp_path, train=[], val=[], test=sorted(counts), counts=counts, known=known, empty_images=True)
     draws = official_permutations(root)
     assert sum(key[0] in sysu_mm01.VISIBLE_CAMERAS for key in draws) == 301
     assert sum(key[0] in sysu_mm01.INDOOR_CAMERAS for key in draws) == 112

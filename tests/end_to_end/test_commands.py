@@ -73,9 +73,10 @@ def sources(tmp_path_factory):
 def run(sources, tmp_path_factory):
     """A trained baseline on the made-up RegDB."""
     folder = tmp_path_factory.mktemp("runs") / "regdb"
-    main(
-        ["train", str(CONFIGS / "baseline_regdb.yaml"), *settings(data__root=sources["regdb"]), "--output", str(folder)]
-    )
+    changes = settings(data__root=sources["regdb"])
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(CONFIGS / "baseline_regdb.yaml"), *changes, "--output", str(folder)])
+    assert not stop.value.code
     return folder
 
 
@@ -300,6 +301,9 @@ def test_every_help_has_an_example(capfd, command):
 
 
 def test_help_and_version_do_not_load_torch():
-    code = "import sys; from vireid.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    code = (
+        "import sys; from vireid.cli import main\n"
+        "try: main(['--version'])\nexcept SystemExit: print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split()[-1] == "False", done.stderr

@@ -39,9 +39,7 @@ def slow_reference(embeddings, pids, modalities, temperature):
         if not own or len(own) == len(others):
             continue
         total = sum(math.exp(float(unit[a] @ unit[o]) / temperature) for o in others)
-        terms.append(
-            -sum(math.log(math.exp(float(unit[a] @ unit[p]) / temperature) / total) for p in own) / len(own)
-        )
+        terms.append(-sum(math.log(math.exp(float(unit[a] @ unit[p]) / temperature) / total) for p in own) / len(own))
     return sum(terms) / len(terms)
 
 

@@ -16,9 +16,7 @@ def test_label_smoothing_by_hand():
     logits = torch.tensor([[math.log(3.0), 0.0]])
     # Target 0.9 + 0.05 on the right class of two, 0.05 on the other.
     expected = 0.95 * math.log(4 / 3) + 0.05 * math.log(4)
-    assert identity_loss(logits, torch.tensor([0]), label_smoothing=0.1).item() == pytest.approx(
-        expected, rel=1e-6
-    )
+    assert identity_loss(logits, torch.tensor([0]), label_smoothing=0.1).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_cosine_logits_ignore_lengths_and_hold_the_margin():

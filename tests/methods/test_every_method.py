@@ -25,9 +25,7 @@ def tiny(name, seed=0):
     torch.manual_seed(seed)
     module = module_of(name)
     fields = module.Config.model_fields
-    return module.build(
-        module.Config(**{key: value for key, value in TINY.items() if key in fields}), IDENTITIES
-    )
+    return module.build(module.Config(**{key: value for key, value in TINY.items() if key in fields}), IDENTITIES)
 
 
 def toy_batch(images=2, seed=0):
@@ -90,9 +88,7 @@ def test_groups_hold_every_trained_parameter_once(untrained):
 
 def test_same_seed_gives_the_same_losses(name):
     first, second = (tiny(name).train()(toy_batch()) for _ in range(2))
-    assert {key: loss.item() for key, loss in first.items()} == {
-        key: loss.item() for key, loss in second.items()
-    }
+    assert {key: loss.item() for key, loss in first.items()} == {key: loss.item() for key, loss in second.items()}
 
 
 def test_losses_do_not_need_the_blocks_in_order(name):

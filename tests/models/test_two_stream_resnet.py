@@ -98,12 +98,8 @@ def test_specific_batch_norm_over_shared_convolutions():
     assert model.stem.infrared[1].num_batches_tracked == 0
     names = [name for name, _ in model.named_parameters()]
     assert len(names) == len(set(names))
-    extra = sum(p.numel() for p in model.parameters()) - sum(
-        p.numel() for p in backbone(split=0).parameters()
-    )
-    assert extra == 2 * 64 * (
-        1 + 4
-    )  # one BatchNorm in the stem, four in layer1, weight and bias of 64 channels
+    extra = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in backbone(split=0).parameters())
+    assert extra == 2 * 64 * (1 + 4)  # one BatchNorm in the stem, four in layer1, weight and bias of 64 channels
 
 
 def test_training_statistics_are_kept_apart():

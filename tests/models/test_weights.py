@@ -39,9 +39,7 @@ def test_a_local_file_fills_both_streams(pretrained, tmp_path, suffix):
     assert torch.equal(model.layer4.body[1].conv2.weight, pretrained["layer4.1.conv2.weight"])
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}]
-)
+@pytest.mark.parametrize("wrap", [lambda s: {"state_dict": s}, lambda s: {f"module.{k}": v for k, v in s.items()}])
 def test_wrapped_state_dicts_are_understood(pretrained, tmp_path, wrap):
     model = timm.create_model("resnet18", num_classes=0)
     load_weights(model, saved(wrap(pretrained), tmp_path / "r.pth"), "resnet18")
@@ -70,9 +68,7 @@ def test_the_wrong_file_is_named(tmp_path, content, message):
 
 def test_another_shape_is_named(pretrained, tmp_path):
     wide = {**pretrained, "layer2.0.conv1.weight": torch.zeros(7, 64, 3, 3)}
-    with pytest.raises(
-        InputError, match=r"'layer2.0.conv1.weight' is \(7, 64, 3, 3\), expected \(128, 64, 3, 3\)"
-    ):
+    with pytest.raises(InputError, match=r"'layer2.0.conv1.weight' is \(7, 64, 3, 3\), expected \(128, 64, 3, 3\)"):
         TwoStreamResNet("resnet18", weights=saved(wide, tmp_path / "r.pth"))
 
 
@@ -100,9 +96,7 @@ def test_a_missing_file_is_named(tmp_path):
         TwoStreamResNet("resnet18", weights=str(tmp_path / "nowhere.pth"))
 
 
-@pytest.mark.parametrize(
-    ("name", "repository"), [("resnet18", "resnet18.tv_in1k"), ("resnet14t", "resnet14t.c3_in1k")]
-)
+@pytest.mark.parametrize(("name", "repository"), [("resnet18", "resnet18.tv_in1k"), ("resnet14t", "resnet14t.c3_in1k")])
 def test_imagenet_comes_from_timm(monkeypatch, tmp_path, name, repository):
     torch.manual_seed(1)
     state = timm.create_model(name).state_dict()
@@ -123,9 +117,7 @@ def test_imagenet_comes_from_timm(monkeypatch, tmp_path, name, repository):
 def test_imagenet_without_a_network_or_a_cached_file_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(weights_module, "_hub_answers", lambda: False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        InputError, match=r"cannot fetch the ImageNet weights of resnet18.*method\.weights"
-    ) as caught:
+    with pytest.raises(InputError, match=r"cannot fetch the ImageNet weights of resnet18.*method\.weights") as caught:
         TwoStreamResNet("resnet18", weights="imagenet")
     assert "\n" not in str(caught.value)
 

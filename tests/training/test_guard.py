@@ -7,7 +7,7 @@ from vireid.training.guard import LossGuard, TrainingDiverged
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_value_that_is_not_finite_stops_training_and_names_the_loss(value):
-    with pytest.raises(TrainingDiverged, match="'triplet' became .* at epoch 3, step 7"):
+    with pytest.raises(TrainingDiverged, match=r"'triplet' became .* at epoch 3, step 7"):
         LossGuard().check({"identity": 1.0, "triplet": value}, "epoch 3, step 7")
 
 

@@ -130,9 +130,7 @@ def exchange_channels(pixels: Tensor, visible: Tensor, gray: bool, generator: to
 def jitter(pixels: Tensor, probability: float, strength: float, generator: torch.Generator) -> Tensor:
     """Scale brightness, then contrast about the mean, each by a factor in 1 - strength to 1 + strength."""
     chosen = _coin(pixels, probability, generator)
-    factors = 1 + strength * (
-        2 * torch.rand(2, len(pixels), 1, 1, 1, generator=generator, device=pixels.device) - 1
-    )
+    factors = 1 + strength * (2 * torch.rand(2, len(pixels), 1, 1, 1, generator=generator, device=pixels.device) - 1)
     bright = (pixels * factors[0]).clamp_(0, 1)
     mean = _gray(bright).mean((1, 2, 3), keepdim=True)
     return torch.where(chosen, (mean + (bright - mean) * factors[1]).clamp_(0, 1), pixels)
@@ -178,9 +176,7 @@ def erase(normalised: Tensor, config: AugmentConfig, generator: torch.Generator)
     in_rows, in_columns = (y >= top) & (y < top + rows), (x >= left) & (x < left + columns)
     inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
     chosen = _coin(normalised, config.erase, generator) & fits.any(1)[:, None, None, None]
-    fill = (
-        _channels(IMAGENET_MEAN, normalised) if config.fill == "means" else normalised.new_zeros(1, 3, 1, 1)
-    )
+    fill = _channels(IMAGENET_MEAN, normalised) if config.fill == "means" else normalised.new_zeros(1, 3, 1, 1)
     return torch.where(inside & chosen, fill, normalised)
 
 

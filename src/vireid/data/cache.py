@@ -213,8 +213,7 @@ def writing(folder: Path, what: str) -> Iterator[None]:
             ) from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise InputError(
-                f"cannot write {what} to {folder} ({error.strerror}); set VIREID_CACHE to a folder you may "
-                "write to"
+                f"cannot write {what} to {folder} ({error.strerror}); set VIREID_CACHE to a folder you may write to"
             ) from None
         raise
 
@@ -275,11 +274,7 @@ def _key(paths: Sequence[Path], height: int, width: int) -> str:
 
 
 def _from_array(array: npt.NDArray[np.uint8]) -> Tensor:
-    if (
-        array.dtype != np.uint8
-        or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3))
-        or not array.size
-    ):
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
         raise InputError(f"got an array {array.shape} {array.dtype}, expected uint8 (h, w, 3) or (h, w)")
     channels = np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array
     return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
@@ -291,9 +286,7 @@ def _from_file(path: Path) -> Tensor:
         if not data:
             raise ValueError("empty file")
         if data.startswith(TORCHVISION_MAGIC):
-            return _to_uint8(
-                decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
-            )
+            return _to_uint8(decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB))
         return _with_pillow(data)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

@@ -18,9 +18,7 @@ def image_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
 
 
@@ -61,9 +59,7 @@ def read_identity_list(file: Path) -> list[int]:
         InputError: the file is missing or empty, an entry is not a number or an identity is listed twice.
     """
     holds = "identity numbers separated by commas"
-    entries = [
-        entry.strip() for line in read_lines(file, holds) for entry in line.split(",") if entry.strip()
-    ]
+    entries = [entry.strip() for line in read_lines(file, holds) for entry in line.split(",") if entry.strip()]
     for entry in entries:
         if not is_number(entry):
             raise InputError(f"{file}: got '{entry}', expected {holds}")
@@ -102,9 +98,7 @@ def read_index(file: Path, root: Path) -> Iterator[tuple[Path, int, int]]:
         if not path.is_file():
             raise InputError(f"{file}, row {row}: image {path} does not exist; restore it or mend the row")
         pid = int(path.parent.name)
-        if pid_of_label.setdefault(int(label), pid) != pid or label_of_pid.setdefault(pid, int(label)) != int(
-            label
-        ):
+        if pid_of_label.setdefault(int(label), pid) != pid or label_of_pid.setdefault(pid, int(label)) != int(label):
             raise InputError(
                 f"{file}, row {row}: label {label} goes with identity {pid_of_label[int(label)]} and "
                 f"identity {pid} with label {label_of_pid.get(pid, label)}; expected one label for one "

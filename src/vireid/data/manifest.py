@@ -63,9 +63,7 @@ def read(root: Path) -> list[Sample]:
         raise InputError(f"{root} has {present[0].name}/ but no {missing.name}/; expected both")
     samples = [sample for modality, folder in folders.items() for sample in _read_tree(folder, modality)]
     if not samples:
-        raise InputError(
-            f"{root}: visible/ and infrared/ hold no image; expected {{visible,infrared}}/<pid>/<image>"
-        )
+        raise InputError(f"{root}: visible/ and infrared/ hold no image; expected {{visible,infrared}}/<pid>/<image>")
     return samples
 
 
@@ -81,14 +79,11 @@ def read_csv(file: Path) -> list[Sample]:
             continue
         row = reader.line_num
         if len(cells) != len(header):
-            raise InputError(
-                f"{file}, row {row}: got {len(cells)} cells, expected {len(header)} ({','.join(header)})"
-            )
+            raise InputError(f"{file}, row {row}: got {len(cells)} cells, expected {len(header)} ({','.join(header)})")
         sample = _sample(file, row, dict(zip(header, map(str.strip, cells), strict=True)))
         if sample.path in seen:
             raise InputError(
-                f"{file}, row {row}: {sample.path.name} is listed already in row {seen[sample.path]}; remove "
-                "one"
+                f"{file}, row {row}: {sample.path.name} is listed already in row {seen[sample.path]}; remove one"
             )
         seen[sample.path] = row
         samples.append(sample)
@@ -108,9 +103,7 @@ def require_both_sides(samples: Sequence[Sample], source: Path) -> None:
     modalities = {sample.modality for sample in samples if sample.split == "test"}
     if len(modalities) == 1:
         missing = next(iter(modalities)).other.name.lower()
-        raise InputError(
-            f"{source}: the gallery is empty: no {missing} test image; add some, or give other splits"
-        )
+        raise InputError(f"{source}: the gallery is empty: no {missing} test image; add some, or give other splits")
 
 
 def check(root: Path) -> Report:
@@ -160,9 +153,7 @@ def _read_tree(folder: Path, modality: Modality) -> list[Sample]:
     people = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for path in people:
         if not is_number(path.name):
-            raise InputError(
-                f"{path}: got folder name '{path.name}', expected the identity's number, such as 0017"
-            )
+            raise InputError(f"{path}: got folder name '{path.name}', expected the identity's number, such as 0017")
     people.sort(key=lambda path: (int(path.name), path.name))
     return [Sample(path, int(person.name), modality) for person in people for path in image_files(person)]
 
@@ -201,6 +192,4 @@ def _sample(file: Path, row: int, cells: dict[str, str]) -> Sample:
     if split not in SPLITS:
         raise wrong("split", f"one of {', '.join(SPLITS)}, or nothing for test")
     path = file.parent / cells["path"].replace("\\", "/")
-    return Sample(
-        path, int(cells["pid"]), modality, int(camid), split, cells.get("track", ""), cells.get("time", "")
-    )
+    return Sample(path, int(cells["pid"]), modality, int(camid), split, cells.get("track", ""), cells.get("time", ""))

@@ -68,10 +68,7 @@ class Report:
     def table(self) -> str:
         """Text of several lines: a row per count, then the notes, then the contact."""
         head = [("", "found", "expected", "")]
-        body = [
-            (row.what, _show(row.found), _show(row.expected), "ok" if row.ok else "DIFFERS")
-            for row in self.rows
-        ]
+        body = [(row.what, _show(row.found), _show(row.expected), "ok" if row.ok else "DIFFERS") for row in self.rows]
         return "\n".join(
             [
                 f"{self.name} in {self.root}: {'as expected' if self.ok else 'NOT as expected'}",

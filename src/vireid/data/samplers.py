@@ -81,9 +81,7 @@ class CrossModalPKSampler:
         first = self.rank * self.identities
         rows = order[(first + np.arange(self.identities)) % self._number_of_pids]
         own = np.random.default_rng([self.seed, self.epoch, step, self.rank + 1])
-        blocks = [
-            _draw(table[rows], counts[rows], self.images_per_modality, own) for table, counts in self._tables
-        ]
+        blocks = [_draw(table[rows], counts[rows], self.images_per_modality, own) for table, counts in self._tables]
         return [int(index) for index in np.concatenate(blocks)]
 
     @staticmethod

@@ -36,9 +36,7 @@ class Config(BaseModel):
     root: Path = Field(Path("mini"), description="a folder of `vireid synth`, or `mini`, the shipped set")
     part: Literal["nir", "lwir", "all"] = Field("nir", description="all: both parts, for training only")
     train_ids: Literal["train", "all"] = Field("train", description="all: every identity is training data")
-    search: Literal["all", "indoor"] = Field(
-        "all", description="gallery cameras 1, 2, 4, 5 or 1, 2 (part nir)"
-    )
+    search: Literal["all", "indoor"] = Field("all", description="gallery cameras 1, 2, 4, 5 or 1, 2 (part nir)")
     shots: Literal[1, 10] = Field(1, description="gallery images per identity and camera (part nir)")
     trials: int = Field(10, ge=1, description="gallery draws (part nir)")
 
@@ -75,9 +73,7 @@ def find_parts(root: Path) -> dict[str, Path]:
     if (root / "manifest.csv").is_file():
         part = _description(root).get("part")
         if part not in PARTS:
-            raise InputError(
-                f"{root / 'dataset.json'}: part is {part!r}, expected nir or lwir; render the set anew"
-            )
+            raise InputError(f"{root / 'dataset.json'}: part is {part!r}, expected nir or lwir; render the set anew")
         return {part: root}
     folders = {part: root / part for part in PARTS if (root / part / "manifest.csv").is_file()}
     if not folders:
@@ -96,9 +92,7 @@ def shipped() -> Path:
     """
     archive = Path(str(files("vireid"))) / "assets" / "synthvi-mini.zip"
     if not archive.is_file():
-        raise InputError(
-            f"the shipped set {archive} is missing; reinstall vireid, or render it: vireid synth mini"
-        )
+        raise InputError(f"the shipped set {archive} is missing; reinstall vireid, or render it: vireid synth mini")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
     folder = cache_folder() / f"synthvi-mini-{digest}"
     if folder.is_dir():

@@ -35,14 +35,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     root: Path
-    train_ids: Literal["train+val", "train"] = Field(
-        "train+val", description="train: 99 identities become `val`"
-    )
+    train_ids: Literal["train+val", "train"] = Field("train+val", description="train: 99 identities become `val`")
     search: Literal["all", "indoor"] = Field("all", description="gallery cameras 1, 2, 4, 5 or 1, 2")
     shots: Literal[1, 10] = Field(1, description="gallery images per identity and camera")
-    gallery: Literal["official", "agw"] = Field(
-        "official", description="rand_perm_cam.mat or AGW's seeded draw"
-    )
+    gallery: Literal["official", "agw"] = Field("official", description="rand_perm_cam.mat or AGW's seeded draw")
     trials: int = Field(10, ge=1, le=10, description="gallery draws")
 
 
@@ -109,9 +105,7 @@ def official_permutations(root: Path) -> dict[tuple[int, int], npt.NDArray[np.in
 def permutation_file(root: Path) -> Path | None:
     """Where rand_perm_cam.mat lies, or None."""
     places = (root / "exp", root, root / "data_split", root / "evaluation" / "data_split")
-    return next(
-        (place / "rand_perm_cam.mat" for place in places if (place / "rand_perm_cam.mat").is_file()), None
-    )
+    return next((place / "rand_perm_cam.mat" for place in places if (place / "rand_perm_cam.mat").is_file()), None)
 
 
 def check(root: Path) -> Report:
@@ -144,18 +138,14 @@ def check(root: Path) -> Report:
 
 def _count_images(report: Report, splits: dict[int, str], images: dict[tuple[int, int], int]) -> None:
     def count(test: bool, cameras: Sequence[int]) -> int:
-        return sum(
-            n for (camid, pid), n in images.items() if camid in cameras and (splits[pid] == "test") == test
-        )
+        return sum(n for (camid, pid), n in images.items() if camid in cameras and (splits[pid] == "test") == test)
 
     report.expect("training images, visible", count(False, VISIBLE_CAMERAS), 22_258)
     report.expect("training images, infrared", count(False, INFRARED_CAMERAS), 11_909)
     report.expect("query images (cameras 3 and 6)", count(True, INFRARED_CAMERAS), 3_803)
 
     def cells(cameras: Sequence[int]) -> int:
-        return sum(
-            bool(n) for (camid, pid), n in images.items() if splits[pid] == "test" and camid in cameras
-        )
+        return sum(bool(n) for (camid, pid), n in images.items() if splits[pid] == "test" and camid in cameras)
 
     report.expect("gallery of one shot, all search", cells(VISIBLE_CAMERAS), 301)
     report.expect("gallery of one shot, indoor search", cells(INDOOR_CAMERAS), 112)
@@ -164,15 +154,11 @@ def _count_images(report: Report, splits: dict[int, str], images: dict[tuple[int
         report.notes.append(f"{len(absent)} listed identities have no image, for example {absent[:5]}")
 
 
-def _check_permutations(
-    report: Report, root: Path, splits: dict[int, str], images: dict[tuple[int, int], int]
-) -> None:
+def _check_permutations(report: Report, root: Path, splits: dict[int, str], images: dict[tuple[int, int], int]) -> None:
     try:
         draws = official_permutations(root)
     except InputError as error:
-        report.expect(
-            "rand_perm_cam.mat", "absent" if permutation_file(root) is None else "damaged", "present"
-        )
+        report.expect("rand_perm_cam.mat", "absent" if permutation_file(root) is None else "damaged", "present")
         report.notes.append(str(error))
         return
     report.expect("rand_perm_cam.mat", "present", "present")
@@ -187,9 +173,7 @@ def _check_permutations(
 def _require_layout(root: Path) -> None:
     require_folder(root, "cam1 to cam6 and exp of SYSU-MM01; see `vireid data check sysu_mm01`")
     for camid in CAMERAS:
-        require_folder(
-            root / f"cam{camid}", "the images of that camera of SYSU-MM01; a part of the data is missing"
-        )
+        require_folder(root / f"cam{camid}", "the images of that camera of SYSU-MM01; a part of the data is missing")
 
 
 def _splits(root: Path) -> dict[int, str]:
@@ -198,9 +182,7 @@ def _splits(root: Path) -> dict[int, str]:
         file = root / "exp" / f"{split}_id.txt"
         for pid in read_identity_list(file):
             if pid in splits:
-                raise InputError(
-                    f"{file}: identity {pid} is in {splits[pid]}_id.txt as well; keep one of them"
-                )
+                raise InputError(f"{file}: identity {pid} is in {splits[pid]}_id.txt as well; keep one of them")
             splits[pid] = split
     return splits
 

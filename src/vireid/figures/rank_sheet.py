@@ -78,7 +78,8 @@ def _figure(sample: Sample, kind: str, caption: str) -> str:
     caption = html.escape(caption)
     modality = sample.modality.name.lower()
     alt = html.escape(f"{kind}, {modality}, person {sample.pid}, camera {sample.camid}")
-    return f'<figure class="{kind}"><img src="{_inline(sample.path)}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+    image = f'<img src="{_inline(sample.path)}" alt="{alt}">'
+    return f'<figure class="{kind}">{image}<figcaption>{caption}</figcaption></figure>'
 
 
 def _inline(path: Path) -> str:

@@ -9,9 +9,7 @@ from torch import Tensor
 from vireid.losses.distance import euclidean, full_precision, nothing_to_compare
 
 
-def hetero_center_triplet_loss(
-    embeddings: Tensor, pids: Tensor, modalities: Tensor, *, margin: float = 0.3
-) -> Tensor:
+def hetero_center_triplet_loss(embeddings: Tensor, pids: Tensor, modalities: Tensor, *, margin: float = 0.3) -> Tensor:
     """Batch-hard triplet loss between the centres of each identity in each modality.
 
     `mean_c max(0, margin + d(c, centre of its identity in the other modality) - min_o d(c, o))`, where o runs

@@ -12,9 +12,7 @@ from torch.nn import functional as F
 from vireid.losses.distance import euclidean, nothing_to_compare
 
 
-def weighted_triplet_loss(
-    embeddings: Tensor, pids: Tensor, *, mode: Literal["stable", "peer"] = "stable"
-) -> Tensor:
+def weighted_triplet_loss(embeddings: Tensor, pids: Tensor, *, mode: Literal["stable", "peer"] = "stable") -> Tensor:
     """`mean_a softplus(sum_p w_ap d(a, p) - sum_n w_an d(a, n))`, no margin.
 
     The weights are `w_ap = softmax_p d(a, p)` over the images of the anchor's identity (itself included, as

@@ -83,13 +83,9 @@ class Baseline(Method):
         super().__init__()
         self.config = config
         stages = [stage for stage in config.bn_specific if stage != "neck"]
-        self.backbone = TwoStreamResNet(
-            config.backbone, split=config.split, bn_specific=stages, weights=config.weights
-        )
+        self.backbone = TwoStreamResNet(config.backbone, split=config.split, bn_specific=stages, weights=config.weights)
         self.pool = GeM(config.gem_p, learn=config.learn_p) if config.pool == "gem" else AveragePool()
-        self.neck = BNNeck(
-            self.backbone.channels["layer4"], num_identities, specific="neck" in config.bn_specific
-        )
+        self.neck = BNNeck(self.backbone.channels["layer4"], num_identities, specific="neck" in config.bn_specific)
         if config.loss.identity == 0:
             self.neck.classifier.requires_grad_(False)
 

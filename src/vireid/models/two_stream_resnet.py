@@ -99,9 +99,7 @@ class TwoStreamResNet(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= split <= 4:
-            raise InputError(
-                f"split is {split}, expected 0 (all stages shared) to 4 (all but layer4 specific)"
-            )
+            raise InputError(f"split is {split}, expected 0 (all stages shared) to 4 (all but layer4 specific)")
         _check_bn_specific(bn_specific, split)
         resnet = _create(name, weights)
         widths = [int(str(info["num_chs"])) for info in resnet.feature_info]
@@ -135,9 +133,7 @@ def _check_bn_specific(bn_specific: Collection[str], split: int) -> None:
         if stage not in STAGES:
             raise InputError(f"bn_specific names '{stage}', expected some of {', '.join(STAGES)}")
         if STAGES.index(stage) < split:
-            raise InputError(
-                f"bn_specific names '{stage}', but split {split} makes all of it specific; remove it"
-            )
+            raise InputError(f"bn_specific names '{stage}', but split {split} makes all of it specific; remove it")
 
 
 def _create(name: str, weights: str) -> ResNet:
@@ -168,8 +164,6 @@ def _add_non_local(stage: nn.Sequential, blocks: int, channels: int, width: int 
 
 
 def _copy_sharing_all_but_batch_norm(body: nn.Module) -> nn.Module:
-    shared: dict[int, Any] = {
-        id(module): module for module in body.modules() if isinstance(module, nn.Conv2d)
-    }
+    shared: dict[int, Any] = {id(module): module for module in body.modules() if isinstance(module, nn.Conv2d)}
     # deepcopy takes the objects listed in its memo as they are: the copy holds the very same convolutions.
     return copy.deepcopy(body, shared)

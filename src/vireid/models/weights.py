@@ -58,8 +58,7 @@ def _check_fit(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path
     deeper = [key for key in state if key not in expected and key.partition(".")[0] in parts]
     if deeper:
         raise InputError(
-            f"{path} holds a deeper network than {name}, with '{deeper[0]}'; change "
-            "method.backbone or the file"
+            f"{path} holds a deeper network than {name}, with '{deeper[0]}'; change method.backbone or the file"
         )
 
 
@@ -71,9 +70,7 @@ def _imagenet(name: str) -> Path:
     original = f"{name}.tv_in1k"
     config = timm.get_pretrained_cfg(original if original in timm.list_pretrained(f"{name}.*") else name)
     if config is None or not config.hf_hub_id:
-        raise InputError(
-            f"timm has no ImageNet weights for {name}; set method.weights to a local file or 'none'"
-        )
+        raise InputError(f"timm has no ImageNet weights for {name}; set method.weights to a local file or 'none'")
     online = _hub_answers()
     try:
         # Without a network the hub's client retries for most of a minute, even when the file is in its cache.
@@ -99,9 +96,7 @@ def _hub_answers() -> bool:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise InputError(
-            f"weights not found: {path}; give a .pth, .pt or .safetensors file, 'imagenet' or 'none'"
-        )
+        raise InputError(f"weights not found: {path}; give a .pth, .pt or .safetensors file, 'imagenet' or 'none'")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
