@@ -135,7 +135,7 @@ def _training_set(
     index = {pid: number for number, pid in enumerate(identities)}
     pids = np.array([index[sample.pid] for sample in training], np.int64)
     modalities = np.array([sample.modality for sample in training], np.int64)
-    return TrainingSet(images, pids, modalities), identities
+    return TrainingSet(images, pids, modalities, [sample.track for sample in training]), identities
 
 
 def _decoded(samples: Sequence[Sample], config: ExperimentConfig) -> DecodedImages:

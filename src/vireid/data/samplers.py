@@ -35,6 +35,8 @@ class CrossModalPKSampler:
         rank: int = 0,
         world_size: int = 1,
         steps: int | None = None,
+        tracks: Sequence[str] | None = None,
+        paired: float = 0.0,
     ) -> None:
         """Prepare the draw.
 
@@ -48,6 +50,9 @@ class CrossModalPKSampler:
             world_size: number of processes.
             steps: batches per epoch and rank; default int(n / (P K world_size)) + 1, n the number of images
                 of the larger modality, as in AGW.
+            tracks: track of each image `(N,)`, empty where unknown; needed for `paired`.
+            paired: share of the drawn identities, 0 to 1, whose k-th visible and k-th infrared image come from one
+                track, such as both pictures of one instant; those without such a track are drawn as always.
 
         Raises:
             InputError: no identity has both modalities, or P exceeds the number of those that have.
@@ -61,6 +66,8 @@ class CrossModalPKSampler:
         self.seed, self.rank, self.world_size, self.epoch = seed, rank, world_size, 0
         self._tables = [_table(labels, kinds == modality, usable) for modality in Modality]
         self._number_of_pids = len(usable)
+        self.paired = paired
+        self._pairs = _pair_table(labels, kinds, tracks or [], usable) if paired else None
         larger = max(int(counts.sum()) for _, counts in self._tables)
         self.steps = steps or larger // (identities * images_per_modality * world_size) + 1
 
@@ -82,7 +89,18 @@ class CrossModalPKSampler:
         rows = order[(first + np.arange(self.identities)) % self._number_of_pids]
         own = np.random.default_rng([self.seed, self.epoch, step, self.rank + 1])
         blocks = [_draw(table[rows], counts[rows], self.images_per_modality, own) for table, counts in self._tables]
-        return [int(index) for index in np.concatenate(blocks)]
+        if self._pairs is not None:
+            self._pair(rows, blocks, own)
+        return np.concatenate(blocks, axis=None).tolist()
+
+    def _pair(self, rows: Indices, blocks: list[Indices], own: np.random.Generator) -> None:
+        """Replace the images of some identities by pairs of one track each, in place."""
+        assert self._pairs is not None
+        table, counts = self._pairs
+        chosen = np.flatnonzero((counts[rows] > 0) & (own.random(len(rows)) < self.paired))
+        pairs = _draw(table[rows[chosen]], counts[rows[chosen]], self.images_per_modality, own)
+        for modality, block in zip(Modality, blocks, strict=True):
+            block[chosen] = pairs[..., modality]
 
     @staticmethod
     def _require_identities(everyone: Indices, usable: Indices, wanted: int, *, warn: bool) -> None:
@@ -116,10 +134,28 @@ def _table(labels: Indices, chosen: npt.NDArray[np.bool_], usable: Indices) -> t
     return table, counts
 
 
+def _pair_table(labels: Indices, kinds: Indices, tracks: Sequence[str], usable: Indices) -> tuple[Indices, Indices]:
+    """Visible and infrared image of each track that has both, `(identities, most tracks, 2)`, and their numbers."""
+    images: dict[tuple[int, str], dict[int, int]] = {}
+    for index, (pid, kind, track) in enumerate(zip(labels.tolist(), kinds.tolist(), tracks, strict=True)):
+        if track:
+            images.setdefault((pid, track), {}).setdefault(kind, index)
+    both = [(pid, list(map(pair.get, Modality))) for (pid, _), pair in images.items() if len(pair) == len(Modality)]
+    if not both:
+        raise InputError("train.paired needs tracks with a visible and an infrared image; the data set has none")
+    rows = np.searchsorted(usable, [pid for pid, _ in both])
+    counts = np.bincount(rows, minlength=len(usable))
+    order = np.argsort(rows, kind="stable")
+    table = np.zeros((len(usable), counts.max(), len(Modality)), np.int64)
+    columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table[rows[order], columns] = np.array([pair for _, pair in both])[order]
+    return table, counts
+
+
 def _draw(table: Indices, counts: Indices, images: int, generator: np.random.Generator) -> Indices:
-    """K images of each row, `(P * K,)`: a random order of the row, repeated where it is too short."""
-    keys = generator.random(table.shape)
+    """K entries of each row, `(P, K, ...)`: a random order of the row, repeated where it is too short."""
+    keys = generator.random(table.shape[:2])
     keys[np.arange(table.shape[1]) >= counts[:, None]] = np.inf
     order = np.argsort(keys, axis=1)
     places = np.arange(images) % counts[:, None]
-    return np.take_along_axis(table, np.take_along_axis(order, places, 1), 1).reshape(-1)
+    return table[np.arange(len(table))[:, None], np.take_along_axis(order, places, 1)]

@@ -138,7 +138,8 @@ def _check_bn_specific(bn_specific: Collection[str], split: int) -> None:
 
 def _create(name: str, weights: str) -> ResNet:
     # Others of timm's ResNets (blur pooling, group norm) have no stride or no BatchNorm to change.
-    resnet = timm.create_model(name, num_classes=0) if _is_plain(name) else None
+    # timm starts each block as the identity; without pretrained weights that only delays learning.
+    resnet = timm.create_model(name, num_classes=0, zero_init_last=False) if _is_plain(name) else None
     if not isinstance(resnet, ResNet):
         raise InputError(f"unknown backbone '{name}', expected a ResNet of timm such as resnet18 or resnet50")
     load_weights(resnet, weights, name)

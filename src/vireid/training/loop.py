@@ -44,6 +44,7 @@ class TrainConfig(BaseModel):
     steps_per_epoch: int | None = Field(None, ge=1, description="null: once through the larger modality")
     identities: int = Field(8, ge=2)
     images_per_modality: int = Field(4, ge=1)
+    paired: float = Field(0.0, ge=0, le=1, description="share of identities drawn as pairs of one track")
     seed: int = Field(0, ge=0)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -65,11 +66,12 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Decoded training images with class indices `pids (N,)` and `modalities (N,)`."""
+    """Decoded training images with class indices `pids (N,)`, `modalities (N,)` and track names `(N,)`."""
 
     images: Images
     pids: np.ndarray
     modalities: np.ndarray
+    tracks: Sequence[str] = ()
 
 
 class Interrupted(Stopped):
@@ -146,6 +148,8 @@ def train(
         rank=fabric.global_rank,
         world_size=fabric.world_size,
         steps=config.steps_per_epoch,
+        tracks=data.tracks,
+        paired=config.paired,
     )
 
     def save(epoch: int, step: int) -> None:
