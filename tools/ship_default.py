@@ -4,6 +4,7 @@ Writes `model.safetensors` (matrices and kernels in half precision, no identity 
 `environment.json`, `metrics.jsonl` and `results.json` of the run.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -19,15 +20,21 @@ LIMIT_BYTES = 25 * 2**20
 def main(run_folder: Path, target: Path) -> None:
     """Write the shipped form of `run_folder` into `target`."""
     run = load_run(run_folder)
-    weights = {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-        for name, tensor in run.weights.items()
-        if "classifier" not in name.split(".")
-    }
+    weights, same_as = {}, {}
+    first_name: dict[int, str] = {}
+    for name, tensor in run.weights.items():
+        if "classifier" in name.split("."):
+            continue
+        # Convolutions that both modalities share stand in the state under two names; they are stored once.
+        first = first_name.setdefault(tensor.data_ptr(), name)
+        if first == name:
+            weights[name] = (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        else:
+            same_as[name] = first
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise SystemExit(f"{run_folder}: a weight does not fit half precision")
     target.mkdir(parents=True, exist_ok=True)
-    save_file(weights, target / "model.safetensors")
+    save_file(weights, target / "model.safetensors", metadata={"same_as": json.dumps(same_as)})
     size = (target / "model.safetensors").stat().st_size
     if size > LIMIT_BYTES:
         raise SystemExit(f"{target}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")

@@ -3,6 +3,7 @@
 Shapes: N images, D embedding size, H and W image height and width.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from vireid import config as configuration
@@ -51,7 +52,7 @@ def load_run(run: str | Path) -> Run:
     config = configuration.load(path / "config.yaml")
     shipped = path / "model.safetensors"
     if shipped.is_file():
-        weights = {name: tensor.float() for name, tensor in load_file(shipped).items()}
+        weights = _load_shipped(shipped)
         return Run(path, config, weights, num_identities=0, epoch=config.train.epochs)
     state = checkpoint.load(path / ("checkpoint_val.pt" if config.evaluation.select == "val" else "checkpoint.pt"))
     if state["method"] != config.method.name:
@@ -60,6 +61,14 @@ def load_run(run: str | Path) -> Run:
             "use the config.yaml it was trained with"
         )
     return Run(path, config, state["model"], state["num_identities"], state["epoch"])
+
+
+def _load_shipped(path: Path) -> dict[str, Tensor]:
+    """Weights of `tools/ship_default.py`: half precision, shared tensors once."""
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        same_as: dict[str, str] = json.loads((file.metadata() or {}).get("same_as", "{}"))
+    return weights | {name: weights[first] for name, first in same_as.items()}
 
 
 def build_method(run: Run) -> Method:

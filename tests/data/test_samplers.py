@@ -139,3 +139,42 @@ def test_identity_numbers_need_not_be_contiguous():
     pids, modalities = data_set([3] * 4, [3] * 4)
     data = (pids * 1000 + 17, modalities)
     require_structure(data, batches(data), 2, 3)
+
+
+def paired_set():
+    """Three people; track t<k> of a person holds one visible and one infrared image, x is in one modality only."""
+    rows = [(pid, modality, f"{pid}-t{instant}") for pid in (3, 5, 8) for modality in Modality for instant in range(4)]
+    rows += [(pid, Modality.VISIBLE, f"{pid}-x") for pid in (3, 5, 8)]
+    rows += [(pid, Modality.INFRARED, "") for pid in (3, 5, 8)]
+    return zip(*rows, strict=True)
+
+
+@pytest.mark.parametrize("images", [1, 3, 6])
+def test_paired_images_come_from_one_track(images):
+    pids, modalities, tracks = paired_set()
+    sampler = CrossModalPKSampler(
+        pids, modalities, identities=2, images_per_modality=images, seed=0, steps=5, tracks=tracks, paired=1.0
+    )
+    for batch in sampler:
+        visible, infrared = batch[: 2 * images], batch[2 * images :]
+        assert [tracks[index] for index in visible] == [tracks[index] for index in infrared]
+        assert all(modalities[index] == Modality.VISIBLE for index in visible)
+        assert all(modalities[index] == Modality.INFRARED for index in infrared)
+
+
+def test_the_share_of_pairs_is_the_given_one():
+    pids, modalities, tracks = paired_set()
+    sampler = CrossModalPKSampler(
+        pids, modalities, identities=3, images_per_modality=1, seed=0, steps=2000, tracks=tracks, paired=0.4
+    )
+    same = np.mean([tracks[v] == tracks[i] for batch in sampler for v, i in zip(batch[:3], batch[3:], strict=True)])
+    # 0.4 by pairing, and of the rest 4 of 25 draws (4 common tracks among 5 x 5 images) by chance.
+    assert same == pytest.approx(0.4 + 0.6 * 4 / 25, abs=0.02)
+
+
+def test_pairs_need_tracks():
+    pids, modalities, _ = paired_set()
+    with pytest.raises(InputError, match=r"train\.paired needs tracks"):
+        CrossModalPKSampler(
+            pids, modalities, identities=2, images_per_modality=1, seed=0, tracks=[""] * len(pids), paired=0.5
+        )
