@@ -119,7 +119,7 @@ def test_resume_equals_an_uninterrupted_run(capfd, sources, run, tmp_path, monke
 
     monkeypatch.setattr(loop.checkpoint, "save", stop_after_saving)
     arguments = [*settings(data__root=sources["regdb"], train__checkpoint_every=1), "--output", folder]
-    assert call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *arguments)[0] == 1
+    assert call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *arguments)[0] != 0
     monkeypatch.undo()
     status, _, err = call(capfd, "train", "--resume", folder)
     assert status == 0, err
@@ -127,7 +127,7 @@ def test_resume_equals_an_uninterrupted_run(capfd, sources, run, tmp_path, monke
     assert all(torch.equal(whole["model"][name], resumed["model"][name]) for name in whole["model"])
 
 
-def test_two_processes_train_the_same_weights(sources, tmp_path):
+def test_torchrun_starts_the_command(sources, tmp_path):
     folder = tmp_path / "ddp"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vireid"]
     command += ["train", str(CONFIGS / "baseline_regdb.yaml"), "--output", str(folder), "--device", "cpu"]

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +53,10 @@ class Array:
 
 @pytest.fixture
 def data():
+    return make_data()
+
+
+def make_data():
     rng = np.random.default_rng(0)
     pids = np.repeat(np.arange(IDENTITIES), 8)
     modalities = np.tile(np.repeat([0, 1], 4), IDENTITIES)
@@ -126,6 +133,20 @@ def stop_after(monkeypatch, steps):
         return losses
 
     monkeypatch.setattr(Linear, "forward", forward)
+
+
+def test_two_processes_end_with_the_same_weights(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).with_name("two_ranks.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path)], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert same(first, second)
+    assert same(first, weights(tmp_path))
+    assert [row["epoch"] for row in lines(tmp_path)] == [1, 2, 3, 4]  # one process logs
 
 
 def test_nan_stops_training_and_the_checkpoint_before_it_stays(data, tmp_path):
