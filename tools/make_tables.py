@@ -7,11 +7,11 @@ exit status is 1 if the table in README.md is not the one the files give.
 import sys
 from pathlib import Path
 
+from vireid.demo import MODELS
 from vireid.evaluation.results import Result, load_results
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-MODELS = ("untrained", "default", "fine-tuned")
 DIRECTIONS = {"i2v": "infrared to visible", "v2i": "visible to infrared"}
 
 

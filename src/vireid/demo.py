@@ -22,7 +22,7 @@ from vireid.figures.charts import Series, line_chart
 from vireid.figures.rank_sheet import rank_rows, rank_sheet
 from vireid.sample import Direction
 
-UNTRAINED, SHIPPED, TUNED = "untrained", "default", "fine-tuned"
+MODELS = UNTRAINED, SHIPPED, TUNED = "untrained", "default", "fine-tuned"
 QUERIES_SHOWN = 6
 DIRECTIONS = {Direction.I2V: "infrared to visible", Direction.V2I: "visible to infrared"}
 

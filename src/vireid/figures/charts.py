@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -32,6 +33,8 @@ def line_chart(
         axes.legend(fontsize="small", frameon=False)
     buffer = io.StringIO()
     # No date: the same data give the same file.
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # Element names follow from the title: stable from run to run, and no two charts of a page share one.
+    with rc_context({"svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
