@@ -1,0 +1,57 @@
+"""The README's commands name what exists, and its Python block runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import trees
+import typer
+import yaml
+
+from vireid.cli import app
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for language, block in BLOCKS
+    for line in block.splitlines()
+    if language == "sh" and line.startswith("vireid")
+]
+TREE = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_shell_line_names_commands_options_and_configs_that_exist(command):
+    node, words = TREE, command[1:]
+    while hasattr(node, "commands"):
+        node, words = node.commands[words[0]], words[1:]
+    options = {name for parameter in node.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+    for word in words:
+        assert not word.startswith("configs/") or (ROOT / word).is_file()
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for language, block in BLOCKS:
+        for target in re.findall(r"^make (\w+)", block, re.MULTILINE) if language == "sh" else []:
+            assert f"\n{target}:" in makefile
+
+
+def test_the_python_block_runs(tmp_path, monkeypatch):
+    for name, infrared in (("a.jpg", False), ("b.jpg", False), ("night.jpg", True)):
+        trees.save(tmp_path / name, trees.person(1, infrared, 0))
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for language, block in BLOCKS if language == "python"]
+    names = {}
+    exec(block, names)
+    assert names["visible"].shape[0] == 2 and names["similarity"].shape == (1, 2)
+
+
+def test_citation_and_changelog_carry_the_version():
+    from vireid import __version__
+
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
