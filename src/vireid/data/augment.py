@@ -8,7 +8,7 @@ import math
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
@@ -45,7 +45,7 @@ class AugmentConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pad: int = Field(10, ge=0)
+    pad: int = Field(10, ge=0, le=256)
     flip: Probability = 0.5
     erase: Probability = 0.0
     erase_area: tuple[Probability, Probability] = (0.02, 0.4)
@@ -57,6 +57,13 @@ class AugmentConfig(BaseModel):
     jitter_strength: Probability = 0.3
     blur: Probability = 0.0
     blur_sigma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=5)]] = (0.1, 2.0)
+
+    @field_validator("erase_area", "erase_aspect", "blur_sigma")
+    @classmethod
+    def _least_first(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("expected the least value first, then the largest")
+        return value
 
 
 def normalize(images: Tensor) -> Tensor:

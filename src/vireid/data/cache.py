@@ -123,6 +123,8 @@ def decode_blocks(
 
 def find_unreadable(paths: Sequence[Path]) -> Unreadable:
     """Path and reason of every image that cannot be decoded."""
+    if not paths:
+        return []
     blocks = decode_blocks(paths, 16, 16, description="check images")
     return [entry for block in blocks for entry in block.unreadable]
 
@@ -176,8 +178,8 @@ class DecodedImages:
         paths = [image.path if isinstance(image, Sample) else Path(image) for image in images]
         cache_dir = cache_folder() / "images" if cache_dir is None else cache_dir
         folder = cache_dir / _key(paths, height, width)
-        if folder.is_dir():
-            found = cls._open(folder, paths)
+        found = cls._find(folder, paths)
+        if found is not None:
             # Not only a new file mends a fault: a mount or a permission may have come back.
             mended = len(find_unreadable([path for path, _ in found.unreadable])) < len(found.unreadable)
             if not mended:
@@ -187,6 +189,17 @@ class DecodedImages:
         with writing(cache_dir, f"{needed / 1e9:.1f} GB of decoded images"):
             _write(folder, paths, height, width, workers)
         return cls._open(folder, paths)
+
+    @classmethod
+    def _find(cls, folder: Path, paths: Sequence[Path]) -> "DecodedImages | None":
+        """The result of an earlier call; one that a crash or a full disk damaged is removed."""
+        if not folder.is_dir():
+            return None
+        try:
+            return cls._open(folder, paths)
+        except (OSError, ValueError, EOFError, AttributeError):
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
 
     @classmethod
     def _open(cls, folder: Path, paths: Sequence[Path]) -> "DecodedImages":

@@ -31,8 +31,11 @@ def numbered_folders(folder: Path) -> dict[int, Path]:
 
 
 def is_number(text: str) -> bool:
-    """Whether `text` is a whole number of plain digits; `int` would take `1_0` and other scripts as well."""
-    return text.isascii() and text.isdigit()
+    """Whether `text` is a whole number of at most 18 plain digits, which fits 64 bits.
+
+    `int` alone would take `1_0` and other scripts as well.
+    """
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def require_folder(folder: Path, holds: str) -> None:

@@ -11,6 +11,7 @@ import difflib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -69,7 +70,15 @@ def read(root: Path) -> list[Sample]:
 
 def read_csv(file: Path) -> list[Sample]:
     """The rows of a manifest in their order; raises `InputError` with file, row, got and expected."""
-    reader = csv.reader(read_lines(file, "a CSV file"))
+    try:
+        return _read_rows(file, csv.reader(read_lines(file, "a CSV file")))
+    except csv.Error as error:
+        raise InputError(
+            f"{file} is no CSV file ({error}); expected one image a row under {','.join(REQUIRED)}"
+        ) from None
+
+
+def _read_rows(file: Path, reader: Any) -> list[Sample]:
     header = [name.strip() for name in next(reader, [])]
     _check_header(file, header)
     samples: list[Sample] = []
@@ -137,6 +146,8 @@ def describe(report: Report, samples: Sequence[Sample], part: str = "") -> None:
             f"{len(single)} identities are in one modality only, for example {sorted(single)[:5]}: they are "
             "not trained on, and their queries have no match"
         )
+    trained, tested = ({s.pid for s in samples if (s.split == "train") == wanted} for wanted in (True, False))
+    report.expect(f"{part}identities both trained on and tested", len(trained & tested), 0)
     unknown = sum(sample.camid == 0 for sample in samples)
     report.expect(f"{part}cameras", len({sample.camid for sample in samples} - {0}), None)
     if unknown:

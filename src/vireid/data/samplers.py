@@ -91,7 +91,8 @@ class CrossModalPKSampler:
         blocks = [_draw(table[rows], counts[rows], self.images_per_modality, own) for table, counts in self._tables]
         if self._pairs is not None:
             self._pair(rows, blocks, own)
-        return np.concatenate(blocks, axis=None).tolist()
+        batch: list[int] = np.concatenate(blocks, axis=None).tolist()
+        return batch
 
     def _pair(self, rows: Indices, blocks: list[Indices], own: np.random.Generator) -> None:
         """Replace the images of some identities by pairs of one track each, in place."""
