@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Literal
 
 import numpy as np
@@ -79,7 +80,11 @@ def find_images(source: Path) -> tuple[list[Path], list[Modality]]:
         return [source], []
     if not source.is_dir():
         raise InputError(f"{source} does not exist; give an image, a folder of images or a manifest.csv")
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    found = sorted(
+        p
+        for p in source.rglob("*")
+        if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
+    )
     if not found:
         raise InputError(f"{source} holds no image; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found, []
@@ -97,19 +102,29 @@ def embed_paths(
         pixels = decoded.pixels[good]
         given = modality if isinstance(modality, str) else [modality[start + index] for index in good]
         modalities = resolve_modalities(given, pixels)
-        embeddings.append(embedder.embed_pixels(pixels, modalities))
+        if good:
+            embeddings.append(embedder.embed_pixels(pixels, modalities))
         kept += [str(paths[start + index]) for index in good]
         names += [Modality(value).name.lower() for value in modalities]
         unreadable += decoded.unreadable
         start += len(decoded.readable)
-    return Embeddings(np.concatenate(embeddings), kept, names, unreadable)
+    vectors = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)
+    return Embeddings(vectors, kept, names, unreadable)
 
 
 def _require_writable(output: Path) -> None:
     if output.suffix not in (".npz", ".parquet"):
         raise InputError(f"--output {output}: expected a file ending in .npz or .parquet")
-    if not output.absolute().parent.is_dir():
+    folder = output.absolute().parent
+    if not folder.is_dir():
         raise InputError(f"--output {output}: the folder {output.parent} does not exist; make it first")
+    if output.is_dir():
+        raise InputError(f"--output {output} is a folder; give a file")
+    try:
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"--output {output}: cannot write there ({error.strerror}); choose another folder") from None
     if output.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
