@@ -6,6 +6,7 @@ is `vireid/data/regdb.py`; a dotted name such as `mylab.mymethod` is imported as
 
 import difflib
 import pkgutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -29,8 +30,8 @@ class ImageConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    height: int = Field(288, ge=16)
-    width: int = Field(144, ge=8)
+    height: int = Field(288, ge=16, le=1024)
+    width: int = Field(144, ge=8, le=1024)
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -123,6 +124,8 @@ def from_dict(plain: Mapping[str, Any]) -> ExperimentConfig:
     for name, section in plain.items():
         if name not in known:
             raise InputError(f"unknown section '{name}'{_nearest(str(name), known)}; known: {', '.join(known)}")
+        if section is None:
+            raise InputError(f"section '{name}' is empty; give it keys and values, or leave it out")
         if not isinstance(section, Mapping):
             raise InputError(f"section '{name}' holds {type(section).__name__}, expected keys and values")
     for name in ("method", "data"):
@@ -141,15 +144,30 @@ def find_module(section: str, name: str) -> ModuleType:
     """The module behind `method.name` or `data.name`; raises `InputError` with the known names."""
     package, entry = {"method": ("vireid.methods", "build"), "data": ("vireid.data", "load")}[section]
     target = name if "." in name else f"{package}.{name}"
-    try:
-        exists = find_spec(target) is not None
-    except (ImportError, ValueError):
-        exists = False
-    module = import_module(target) if exists else None
-    if module is None or not hasattr(module, "Config") or not hasattr(module, entry):
+    if "." in name and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that nothing there stands in for an installed package
+    module = _import(section, target)
+    if module is None or not _is_config(getattr(module, "Config", None)) or not hasattr(module, entry):
         known = _named_modules(package, entry)
         raise InputError(f"unknown {section}.name '{name}'{_nearest(name, known)}; known: {', '.join(known)}")
     return module
+
+
+def _import(section: str, target: str) -> ModuleType | None:
+    """The module, or None if there is none; `InputError` if it is there and fails."""
+    try:
+        return import_module(target) if find_spec(target) is not None else None
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        if not isinstance(error, ModuleNotFoundError) or (error.name and target.startswith(error.name)):
+            return None
+        reason = str(error)
+    except Exception as error:  # somebody's own code
+        reason = f"{type(error).__name__}: {error}"
+    raise InputError(f"{section}.name '{target}' cannot be imported: {reason}; mend that file")
+
+
+def _is_config(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _named_modules(package: str, entry: str) -> list[str]:
@@ -180,7 +198,9 @@ def _check(section: str, model: type[Model], plain: Mapping[str, Any]) -> Model:
         if fault["type"] == "missing":
             raise InputError(f"missing key '{location}'; set it in the file or with --set {location}=...") from None
         message = fault["msg"].removeprefix("Value error, ")
-        raise InputError(f"bad value for '{location}': got {fault['input']!r}; {message}") from None
+        got = repr(fault["input"])
+        got = got if len(got) <= 100 else f"{got[:100]} ..."
+        raise InputError(f"bad value for '{location}': got {got}; {message}") from None
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vireid.data.cache import decode
 from vireid.errors import InputError
 from vireid.evaluation.extract import extract
 from vireid.methods.base import Method
+from vireid.models.precision import resolve_device
 from vireid.sample import Modality
 from vireid.training import checkpoint
 
@@ -47,20 +49,33 @@ def load_run(run: str | Path) -> Run:
             method than the config names.
     """
     path = Path(str(files("vireid"))) / "assets" / "default" if str(run) == "default" else Path(run)
-    if not path.is_dir():
-        raise InputError(f"run not found: {path}; give a folder that `vireid train` wrote, or `default`")
+    require_run(path)
     config = configuration.load(path / "config.yaml")
     shipped = path / "model.safetensors"
     if shipped.is_file():
         weights = _load_shipped(shipped)
         return Run(path, config, weights, num_identities=0, epoch=config.train.epochs)
-    state = checkpoint.load(path / ("checkpoint_val.pt" if config.evaluation.select == "val" else "checkpoint.pt"))
+    name = "checkpoint_val.pt" if config.evaluation.select == "val" else "checkpoint.pt"
+    state = checkpoint.load(path / name, {"num_identities": int})
     if state["method"] != config.method.name:
         raise InputError(
             f"{path}: the checkpoint holds method '{state['method']}' but config.yaml says '{config.method.name}'; "
             "use the config.yaml it was trained with"
         )
     return Run(path, config, state["model"], state["num_identities"], state["epoch"])
+
+
+def require_run(path: Path) -> None:
+    """Raise `InputError` unless `path` is a run folder."""
+    if not path.is_dir():
+        raise InputError(f"run not found: {path}; give a folder that `vireid train` wrote, or `default`")
+    if not (path / "config.yaml").is_file():
+        raise InputError(f"{path} is no run: it holds no config.yaml; give a folder that `vireid train` wrote")
+
+
+def without_download(options: Any) -> Any:
+    """A method's options less its initial weights, for a network whose weights come from elsewhere."""
+    return options.model_copy(update={"weights": "none"}) if hasattr(options, "weights") else options
 
 
 def _load_shipped(path: Path) -> dict[str, Tensor]:
@@ -73,9 +88,7 @@ def _load_shipped(path: Path) -> dict[str, Tensor]:
 
 def build_method(run: Run) -> Method:
     """The run's method with its trained weights, in eval mode."""
-    options = run.config.method.options
-    if hasattr(options, "weights"):
-        options = options.model_copy(update={"weights": "none"})
+    options = without_download(run.config.method.options)
     method: Method = run.config.method.module.build(options, max(run.num_identities, 1))
     load_weights(method, run.weights, str(run.path), skip_classifier=run.num_identities == 0)
     return method.eval()
@@ -171,16 +184,3 @@ def load(run: str | Path, *, device: str = "auto") -> Embedder:
     loaded = load_run(run)
     images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
     return Embedder(build_method(loaded), images.height, images.width, resolve_device(device), batch_size)
-
-
-def resolve_device(device: str) -> torch.device:
-    """The device of a name; `auto` is the GPU where there is one. Raises `InputError` if it is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"--device {device}: expected auto, cpu, cuda, cuda:<index> or mps") from None
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {device}: {torch.cuda.device_count()} CUDA devices here; use --device cpu")
-    return chosen

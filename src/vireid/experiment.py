@@ -4,10 +4,12 @@ A run is a folder: `config.yaml`, `checkpoint.pt`, `metrics.jsonl`, `environment
 """
 
 import json
+import os
 import platform
 import subprocess
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,20 +24,33 @@ from vireid import config as configuration
 from vireid.config import ExperimentConfig, Named
 from vireid.data.cache import DecodedImages
 from vireid.data.synthvi import find_parts
-from vireid.embedder import Run, build_method, load_run, load_weights, resolve_device
+from vireid.embedder import Run, build_method, load_run, load_weights, require_run, without_download
 from vireid.errors import InputError
 from vireid.evaluation import protocols
+from vireid.evaluation.chance import chance
 from vireid.evaluation.distance import distances
 from vireid.evaluation.evaluate import evaluate_protocol
 from vireid.evaluation.extract import extract
 from vireid.evaluation.metrics import retrieval_metrics
-from vireid.evaluation.results import RerankName, Result, save_results
+from vireid.evaluation.results import RerankName, Result, load_results, save_results
 from vireid.methods.base import Method
-from vireid.models.precision import fastest_precision
+from vireid.models.precision import fastest_precision, resolve_device
 from vireid.profile import Profile, profile
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
+from vireid.training.claim import claim
 from vireid.training.loop import TrainingSet, launch_fabric, train
+
+RESUME_NEEDS = {"num_identities": int, "identities": list, "step": int, "optimizer": dict}
+# What a resumed run cannot change (`data.root` it can): the rest of its steps would belong to another experiment.
+FIXED = (
+    "method",
+    "data",
+    "images.height",
+    "images.width",
+    *(f"train.{name}" for name in ("seed", "identities", "images_per_modality", "steps_per_epoch", "paired")),
+    *(f"train.{name}" for name in ("start_from", "val_identities", "optimizer.name")),
+)
 
 
 def train_run(config: ExperimentConfig, output: Path, *, device: str = "auto") -> Path:
@@ -44,10 +59,6 @@ def train_run(config: ExperimentConfig, output: Path, *, device: str = "auto") -
     Raises:
         InputError: anything about the config or the data that would fail later, before training starts.
     """
-    if (output / "checkpoint.pt").exists():
-        raise InputError(
-            f"{output} already holds a run; choose another --output, or continue it with --resume {output}"
-        )
     return _train(config, output, None, device)
 
 
@@ -55,10 +66,18 @@ def resume_run(run: Path, overrides: Sequence[str] = (), *, device: str = "auto"
     """Continue an interrupted run exactly where its checkpoint stands.
 
     Raises:
-        InputError: there is nothing to continue, the run is finished, or its checkpoint is another method's.
+        InputError: there is nothing to continue, the run is finished, its checkpoint is another method's, or an
+            override would make another experiment of it.
     """
+    require_run(run)
+    if not (run / "checkpoint.pt").exists():
+        raise InputError(
+            f"{run} was stopped before its first checkpoint; start it again: "
+            f"vireid train {run / 'config.yaml'} --output {run}"
+        )
     config = configuration.load(run / "config.yaml", overrides)
-    state = checkpoint.load(run / "checkpoint.pt")
+    state = checkpoint.load(run / "checkpoint.pt", RESUME_NEEDS)
+    _require_same_experiment(configuration.load(run / "config.yaml"), config)
     if state["method"] != config.method.name:
         raise InputError(
             f"{run}: the checkpoint holds method '{state['method']}', the config asks for '{config.method.name}'; "
@@ -72,27 +91,56 @@ def resume_run(run: Path, overrides: Sequence[str] = (), *, device: str = "auto"
     return _train(config, run, state, device)
 
 
+def _require_same_experiment(old: ExperimentConfig, new: ExperimentConfig) -> None:
+    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    for key in before | after:
+        fixed = key != "data.root" and any(key == part or key.startswith(f"{part}.") for part in FIXED)
+        if fixed and before.get(key) != after.get(key):
+            raise InputError(
+                f"--set {key}={after.get(key)}: a resumed run keeps {before.get(key)}; start a new run instead"
+            )
+
+
+def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def _train(config: ExperimentConfig, output: Path, resume: dict[str, Any] | None, device: str) -> Path:
     fabric = launch_fabric(device, config.train.precision)
+    with claim(output) if fabric.is_global_zero else nullcontext():
+        if resume is None and fabric.is_global_zero:
+            _require_no_run(output)
+        _train_into(output, config, fabric, resume)
+    return output
+
+
+def _require_no_run(output: Path) -> None:
+    if (output / "checkpoint.pt").exists():
+        raise InputError(
+            f"{output} already holds a run; choose another --output, or continue it with --resume {output}"
+        )
+    # A run that was killed before its first checkpoint is begun anew; a stranger's config.yaml is not overwritten.
+    if (output / "config.yaml").exists() and not (output / "environment.json").exists():
+        raise InputError(f"{output} holds a config.yaml that is no run's; choose another --output")
+
+
+def _train_into(output: Path, config: ExperimentConfig, fabric: Fabric, resume: dict[str, Any] | None) -> None:
     samples = hold_out(config.data.module.load(config.data.options), config.train.val_identities, config.train.seed)
+    if config.evaluation.select == "val" and not any(sample.split == "val" for sample in samples):
+        raise InputError("evaluation.select is val, but no identity is held out: set train.val_identities")
     training = [sample for sample in samples if sample.split == "train"]
     if not training:
-        raise InputError(f"{config.data.options.root} has no training images; expected split 'train' in it")
+        raise InputError(f"{_root(config.data)} has no training images; expected split 'train' in it")
     data, identities = _training_set(training, config, fabric)
-    torch.manual_seed(config.train.seed)
-    method = config.method.module.build(config.method.options, len(identities))
-    if resume is None and config.train.start_from is not None:
-        source = load_run(config.train.start_from)
-        if source.config.method.name != config.method.name:
-            raise InputError(
-                f"train.start_from {config.train.start_from} holds method '{source.config.method.name}', "
-                f"this config trains '{config.method.name}'"
-            )
-        load_weights(method, source.weights, str(config.train.start_from), skip_classifier=True)
-    if fabric.is_global_zero:
-        output.mkdir(parents=True, exist_ok=True)
-        config.save(output / "config.yaml")
-        write_environment(output / "environment.json", str(fabric.device))
+    if resume is not None and resume["identities"] != identities:
+        raise InputError(
+            f"{output}: the data have changed since: {len(resume['identities'])} training identities then, "
+            f"{len(identities)} now; restore them, or start a new run"
+        )
+    method = _initial_method(config, len(identities), output, resume)
     metadata = {"method": config.method.name, "num_identities": len(identities), "identities": identities}
     train(
         method,
@@ -103,9 +151,43 @@ def _train(config: ExperimentConfig, output: Path, resume: dict[str, Any] | None
         output,
         metadata=metadata,
         resume=resume,
-        on_epoch_end=_validator(samples, config, fabric, output, metadata),
+        on_start=lambda: _write_head(output, config, str(fabric.device), fresh=resume is None),
+        on_epoch_end=_validator(samples, config, fabric, output, metadata, resume),
     )
-    return output
+
+
+def _initial_method(config: ExperimentConfig, identities: int, output: Path, resume: dict[str, Any] | None) -> Method:
+    """The network with the weights that training begins from."""
+    start = config.train.start_from
+    options = config.method.options
+    torch.manual_seed(config.train.seed)
+    method: Method = config.method.module.build(
+        options if resume is None and start is None else without_download(options), identities
+    )
+    if resume is not None:
+        load_weights(method, resume["model"], str(output / "checkpoint.pt"), skip_classifier=False)
+    elif start is not None:
+        source = load_run(start)
+        if source.config.method.name != config.method.name:
+            raise InputError(
+                f"train.start_from {start} holds method '{source.config.method.name}', "
+                f"this config trains '{config.method.name}'"
+            )
+        load_weights(method, source.weights, str(start), skip_classifier=True)
+    return method
+
+
+def _write_head(output: Path, config: ExperimentConfig, device: str, *, fresh: bool) -> None:
+    """What a run folder holds before the first step."""
+    if fresh:
+        # Of a run that was killed before its first checkpoint.
+        (output / "checkpoint_val.pt").unlink(missing_ok=True)
+    config.save(output / "config.yaml")
+    write_environment(output / "environment.json", device)
+
+
+def _root(data: Named) -> str:
+    return str(getattr(data.options, "root", data.name))
 
 
 def hold_out(samples: Sequence[Sample], identities: int, seed: int) -> list[Sample]:
@@ -125,12 +207,7 @@ def _training_set(
     # One process decodes; the others then find the finished cache.
     with fabric.rank_zero_first():
         images = _decoded(training, config)
-    if images.unreadable:
-        names = "; ".join(f"{path} ({reason})" for path, reason in images.unreadable[:5])
-        raise InputError(
-            f"{len(images.unreadable)} of {len(training)} training images cannot be read: {names}"
-            f"{' ...' if len(images.unreadable) > 5 else ''}; repair or remove them"
-        )
+    _require_readable(images, "training")
     identities = sorted({sample.pid for sample in training})
     index = {pid: number for number, pid in enumerate(identities)}
     pids = np.array([index[sample.pid] for sample in training], np.int64)
@@ -138,22 +215,44 @@ def _training_set(
     return TrainingSet(images, pids, modalities, [sample.track for sample in training]), identities
 
 
+def _require_readable(images: DecodedImages, what: str) -> None:
+    if images.unreadable:
+        names = "; ".join(f"{path} ({reason})" for path, reason in images.unreadable[:5])
+        raise InputError(
+            f"{len(images.unreadable)} of {len(images)} {what} images cannot be read: {names}"
+            f"{' ...' if len(images.unreadable) > 5 else ''}; repair or remove them"
+        )
+
+
 def _decoded(samples: Sequence[Sample], config: ExperimentConfig) -> DecodedImages:
     return DecodedImages.build([sample.path for sample in samples], config.images.height, config.images.width)
 
 
 def _validator(
-    samples: Sequence[Sample], config: ExperimentConfig, fabric: Fabric, output: Path, metadata: dict[str, Any]
+    samples: Sequence[Sample],
+    config: ExperimentConfig,
+    fabric: Fabric,
+    output: Path,
+    metadata: dict[str, Any],
+    resume: dict[str, Any] | None,
 ) -> Callable[[Method, int], dict[str, float]] | None:
     """Rank-1 and mAP on the held-out identities, every infrared image against every visible one and the reverse."""
     held = [replace(sample, split="test") for sample in samples if sample.split == "val"]
-    if not held:
+    if not held or not fabric.is_global_zero:
         return None
+    rules = {direction: protocols.manifest(held, direction, dataset="held-out identities") for direction in Direction}
+    for protocol in rules.values():
+        chance(protocol)  # says so now if no query has a match
     images = _decoded(held, config)
+    _require_readable(images, "held-out")
     modalities = np.array([sample.modality for sample in held], np.int64)
     pids = np.array([sample.pid for sample in held], np.int64)
     kept = output / "checkpoint_val.pt"
-    best = float(checkpoint.load(kept)["score"]) if kept.exists() else -1.0
+    best = -1.0
+    if resume is not None and kept.exists():
+        state = checkpoint.load(kept, {"score": float})
+        # A later epoch than the one to go on from will come again.
+        best = state["score"] if state["epoch"] <= resume["epoch"] else best
 
     def validate(method: Method, epoch: int) -> dict[str, float]:
         nonlocal best
@@ -163,7 +262,7 @@ def _validator(
         embeddings = extract(method, images, modalities, device=fabric.device, batch_size=batch_size, progress=False)
         row: dict[str, float] = {}
         for direction in Direction:
-            trial = protocols.manifest(held, direction).trials[0]
+            trial = rules[direction].trials[0]
             queries, gallery = embeddings[trial.query], embeddings[trial.gallery]
             scores = retrieval_metrics(distances(queries, gallery), pids[trial.query], pids[trial.gallery])
             row |= {f"val/{direction}/rank1": scores.rank(1), f"val/{direction}/mAP": scores.mean_ap}
@@ -198,6 +297,13 @@ def evaluate_to_file(
         device: `auto` or a torch device.
     """
     run = load_run(name)
+    target = output or (run.path / "results.json" if name != "default" else None)
+    if target is not None:
+        _require_results_file(target)
+    if run.epoch < run.config.train.epochs and run.config.evaluation.select == "last":
+        warnings.warn(
+            f"{run.path} is not trained to its end: epoch {run.epoch} of {run.config.train.epochs}", stacklevel=2
+        )
     wanted = direction or run.config.evaluation.direction
     rows = evaluate_run(
         run,
@@ -206,9 +312,20 @@ def evaluate_to_file(
         reranks=[rerank or run.config.evaluation.rerank],
         device=device,
     )
-    if output is not None or name != "default":
-        save_results(output or run.path / "results.json", rows)
+    if target is not None:
+        save_results(target, rows)
     return rows
+
+
+def _require_results_file(path: Path) -> None:
+    """Raise `InputError` now rather than after the work if the results could not be added to this file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a file for the results, for example {path / 'results.json'}")
+    if path.exists():
+        load_results(path)
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}: {folder} is not a folder you may write to; choose another --output")
 
 
 def evaluate_run(
@@ -276,7 +393,7 @@ def evaluate_method(
             method=config.method.name,
             seed=config.train.seed,
             selection=config.evaluation.select,
-            data_root=str(data.options.root),
+            data_root=_root(data),
             unreadable=gone,
             versions={"vireid": version("vireid"), "torch": version("torch")},
             progress=True,
@@ -290,10 +407,12 @@ def test_sets(config: ExperimentConfig, root: Path | None = None) -> list[Named]
     """The run's own test set, or the one at `root`; SynthVI with both parts is two test sets."""
     data = config.data
     if root is not None:
-        kind = recognise(root)
+        kind = recognise(root) or data.name
         same = kind == data.name
         options = {**data.options.model_dump(), "root": root} if same else {"root": root}
         data = configuration.named("data", {"name": kind, **options})
+    elif getattr(data.options, "train_ids", None) == "all":
+        raise InputError(f"the run was trained on every identity of {_root(data)}; evaluate it on others with --data")
     if data.name != "synthvi":
         return [data]
     parts = find_parts(data.options.root)
@@ -302,25 +421,31 @@ def test_sets(config: ExperimentConfig, root: Path | None = None) -> list[Named]
     return [replace(data, options=data.options.model_copy(update={**changes, "part": part})) for part in wanted]
 
 
-def recognise(root: Path) -> str:
-    """Which kind of data set lies at `root`, by its folders."""
+def recognise(root: Path) -> str | None:
+    """Which kind of data set lies at `root`, by its folders, even when some are missing; None for no known one.
+
+    Raises:
+        InputError: there is nothing at `root`.
+    """
     if str(root) == "mini" or any((root / place / "dataset.json").is_file() for place in (".", "nir", "lwir")):
         return "synthvi"
-    if (root / "cam1").is_dir() and (root / "exp").is_dir():
-        return "sysu_mm01"
-    if (root / "Visible").is_dir() and (root / "Thermal").is_dir():
-        return "regdb"
-    if (root / "test_vis").is_dir() or (root / "test_nir").is_dir():
-        return "llcm"
-    return "manifest"
+    if not root.exists():
+        raise InputError(f"--data {root} does not exist; give a data set's folder, a manifest.csv or `mini`")
+    names = {path.name for path in root.iterdir()} if root.is_dir() else {"manifest.csv"}
+    # A file system that ignores case finds RegDB's `Visible` as `visible`, so names are compared as they are listed.
+    marks = {
+        "manifest": {"manifest.csv", "visible", "infrared"},
+        "sysu_mm01": {f"cam{camid}" for camid in range(1, 7)},
+        "regdb": {"Visible", "Thermal"},
+        "llcm": {"test_vis", "test_nir"},
+    }
+    return next((kind for kind, mark in marks.items() if names & mark), None)
 
 
 def profile_config(config: ExperimentConfig, *, device: str = "auto") -> Profile:
     """Count and time the config's method, with random weights and 395 identities (those of SYSU-MM01)."""
     identities = 395
-    options = config.method.options
-    if hasattr(options, "weights"):
-        options = options.model_copy(update={"weights": "none"})
+    options = without_download(config.method.options)
     place = resolve_device(device)
     precision = fastest_precision(place) if config.train.precision == "auto" else config.train.precision
     return profile(

@@ -18,7 +18,7 @@ Shapes: B images, D embedding size.
 
 from typing import Any, Literal, final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -44,6 +44,12 @@ class LossWeights(BaseModel):
     triplet: float = Field(1.0, ge=0)
     hetero_center: float = Field(0.0, ge=0)
     contrastive: float = Field(0.0, ge=0, description="cross-modality supervised contrastive loss")
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> "LossWeights":
+        if not any((self.identity, self.triplet, self.hetero_center, self.contrastive)):
+            raise ValueError("every factor is 0; set one above 0")
+        return self
 
 
 class CosineSoftmax(BaseModel):

@@ -1,6 +1,24 @@
-"""Which number formats a device computes in."""
+"""What computes, and in which number formats."""
 
 import torch
+
+from vireid.errors import InputError
+
+EXPECTED = "expected auto, cpu, cuda, cuda:<index> or mps"
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of a name; `auto` is the GPU where there is one. Raises `InputError` if it is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, colon, index = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and (kind != "cuda" or not (index.isascii() and index.isdigit()))):
+        raise InputError(f"--device {device}: {EXPECTED}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"--device {device}: {torch.cuda.device_count()} CUDA devices here; use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"--device {device}: no such device here; use --device cpu")
+    return torch.device(device)
 
 
 def fastest_precision(device: torch.device | str) -> str:

@@ -1,12 +1,15 @@
 """Checkpoints: one file, written whole or not at all, that loads with `weights_only=True`."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vireid.errors import InputError
+
+KEYS = {"method": str, "model": dict, "epoch": int}
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -28,17 +31,31 @@ def save(path: Path, state: dict[str, Any]) -> None:
         raise InputError(f"cannot write {path}: {_first_line(error)}; free some disk space") from None
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; raises `InputError` if it is missing or not one of ours."""
+def load(path: Path, needs: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Args:
+        path: the file.
+        needs: keys that must be there beside method, model and epoch, and their types.
+
+    Raises:
+        InputError: the file is missing, damaged or not one of ours.
+    """
     if not path.is_file():
         raise InputError(f"checkpoint not found: {path}; give a run folder that `vireid train` wrote")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path} is not a readable checkpoint: {_first_line(error)}") from None
-    if not isinstance(state, dict) or not {"method", "model", "epoch"} <= state.keys():
-        raise InputError(f"{path} is not a vireid checkpoint: it lacks the keys method, model and epoch")
-    return state
+    except Exception:  # torch raises many kinds for a damaged file, with advice that is wrong here
+        raise InputError(f"{path} is damaged or no checkpoint at all; restore it, or train the run anew") from None
+    kinds = {**KEYS, **(needs or {})}
+    values = state if isinstance(state, dict) else {}
+    wrong = [key for key, kind in kinds.items() if not isinstance(values.get(key), kind)]
+    if wrong:
+        raise InputError(
+            f"{path} is not a vireid checkpoint: {', '.join(wrong)} missing or of another type; give one that "
+            "`vireid train` wrote"
+        )
+    return values
 
 
 def _first_line(error: Exception) -> str:

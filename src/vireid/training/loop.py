@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
@@ -28,7 +29,7 @@ from vireid.data.augment import AugmentConfig, augment
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError, Stopped
 from vireid.methods.base import Method
-from vireid.models.precision import fastest_precision
+from vireid.models.precision import fastest_precision, resolve_device
 from vireid.sample import Batch
 from vireid.training import checkpoint
 from vireid.training.guard import LossGuard
@@ -38,14 +39,14 @@ from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimiz
 class TrainConfig(BaseModel):
     """The training section of a config. Batches hold `identities` x `images_per_modality` images per modality."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(80, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1, description="null: once through the larger modality")
     identities: int = Field(8, ge=2)
-    images_per_modality: int = Field(4, ge=1)
+    images_per_modality: int = Field(4, ge=1, le=256)
     paired: float = Field(0.0, ge=0, le=1, description="share of identities drawn as pairs of one track")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
@@ -83,15 +84,10 @@ def launch_fabric(device: str, precision: str) -> Fabric:
 
     `auto` precision is bf16 where the device computes in it, 32 bits elsewhere.
     """
-    accelerator, _, index = device.partition(":")
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: no CUDA device is available here; use --device cpu")
-    if accelerator not in ("cpu", "cuda", "mps"):
-        raise InputError(f"--device {device}: expected auto, cpu, cuda, cuda:<index> or mps")
+    place = resolve_device(device)
+    accelerator = place.type
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    devices: int | list[int] = [int(index)] if index else processes
+    devices: int | list[int] = processes if place.index is None else [place.index]
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
     chosen: Any = fastest_precision(accelerator) if precision == "auto" else precision
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen)
@@ -109,6 +105,7 @@ def train(
     *,
     metadata: dict[str, Any],
     resume: dict[str, Any] | None = None,
+    on_start: Callable[[], None] | None = None,
     on_epoch_end: Callable[[Method, int], dict[str, float]] | None = None,
 ) -> None:
     """Train until `config.epochs`, writing `checkpoint.pt`, `metrics.jsonl` and `tensorboard/` into `run`.
@@ -122,10 +119,12 @@ def train(
         run: an existing folder.
         metadata: plain values kept in the checkpoint beside the weights (method name, identities, config).
         resume: a loaded checkpoint to go on from.
+        on_start: called on rank 0 when everything has been checked, before anything is written.
         on_epoch_end: called on rank 0 after each epoch with the method and the number of finished epochs; what it
             returns is logged.
 
     Raises:
+        InputError: the sampler or the checkpoint does not fit.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint of the last whole step was written.
         TrainingDiverged: a loss is not finite.
     """
@@ -133,12 +132,14 @@ def train(
     method = method.to(memory_format=memory_format)
     optimizer = build_optimizer(method, config.optimizer)
     first_epoch, first_step = 0, 0
+    sums = defaultdict[str, float](float)
     if resume is not None:
         method.load_state_dict(resume["model"])
         first_epoch, first_step = resume["epoch"], resume["step"]
+        sums.update(resume.get("sums", {}))
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     if resume is not None:
-        optimizer.load_state_dict(resume["optimizer"])
+        _load_optimizer(optimizer, resume["optimizer"])
     sampler = CrossModalPKSampler(
         data.pids,
         data.modalities,
@@ -155,8 +156,10 @@ def train(
     def save(epoch: int, step: int) -> None:
         if fabric.is_global_zero:
             state = {"model": method.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch, "step": step}
-            checkpoint.save(run / "checkpoint.pt", {**metadata, **state})
+            checkpoint.save(run / "checkpoint.pt", {**metadata, **state, "sums": dict(sums)})
 
+    if on_start is not None and fabric.is_global_zero:
+        on_start()
     guard = LossGuard()
     log = _Log(run, enabled=fabric.is_global_zero, keep_epochs=first_epoch)
     steps = len(sampler)
@@ -166,10 +169,9 @@ def train(
         for epoch in range(first_epoch, config.epochs):
             wrapped.train()
             sampler.set_epoch(epoch)
-            started, sums = time.perf_counter(), defaultdict[str, float](float)
-            batches = list(sampler)
-            for step in range(first_step, steps):
-                indices = np.asarray(batches[step])
+            started = time.perf_counter()
+            for step, drawn in islice(enumerate(sampler), first_step, None):
+                indices = np.asarray(drawn)
                 generator = _step_generator(fabric, config.seed, epoch, step)
                 batch = _make_batch(data, indices, augmentation, generator, fabric.device, memory_format)
                 rate = config.optimizer.lr * config.schedule.scale(epoch, config.epochs, step / steps)
@@ -191,11 +193,13 @@ def train(
                 )
                 if step + 1 < steps and _any_rank(fabric, stop.is_set()):
                     save(epoch, step + 1)
-                    raise Interrupted(f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}")
+                    where = f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}"
+                    raise Interrupted(f"{where}; go on with: vireid train --resume {run}")
             trained = steps - first_step
             seconds = time.perf_counter() - started
             images = trained * config.identities * config.images_per_modality * 2 * fabric.world_size
-            row = {f"loss/{name}": value / trained for name, value in sums.items()}
+            row = {f"loss/{name}": value / steps for name, value in sums.items()}
+            sums.clear()
             row |= {"lr": rate, "seconds": seconds, "images_per_second": images / seconds}
             first_step = 0
             last = epoch + 1 == config.epochs
@@ -207,8 +211,17 @@ def train(
                 save(epoch + 1, 0)
             fabric.barrier()
             if stopped:
-                raise Interrupted(f"stopped after epoch {epoch + 1} of {config.epochs}")
+                where = f"stopped after epoch {epoch + 1} of {config.epochs}"
+                raise Interrupted(f"{where}; go on with: vireid train --resume {run}")
     log.close()
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"the checkpoint's optimizer state does not fit ({reason}); train the run anew") from None
 
 
 def _make_batch(
@@ -269,9 +282,11 @@ class _Log:
         self.path = run / "metrics.jsonl"
         self.board = SummaryWriter(run / "tensorboard") if enabled else None
         if enabled:
-            old = self.path.read_text().splitlines() if keep_epochs and self.path.exists() else []
-            kept = [line for line in old if json.loads(line)["epoch"] <= keep_epochs]
-            self.path.write_text("".join(line + "\n" for line in kept))
+            old = self.path.read_text(errors="replace").splitlines() if keep_epochs and self.path.exists() else []
+            kept = [line for line in old if 0 < _epoch_of(line) <= keep_epochs]
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            temporary.write_text("".join(line + "\n" for line in kept))
+            temporary.replace(self.path)
 
     def write(self, epoch: int, row: dict[str, float]) -> None:
         if self.board is None:
@@ -285,3 +300,11 @@ class _Log:
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
+
+
+def _epoch_of(line: str) -> int:
+    """The epoch of a line of the log; 0 for one that a killed process wrote half."""
+    try:
+        return int(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return 0

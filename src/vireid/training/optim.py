@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vireid.methods.base import Method
 
@@ -12,13 +12,19 @@ from vireid.methods.base import Method
 class OptimizerConfig(BaseModel):
     """The optimiser; `lr` is the base rate that a method's `lr_scale` and the schedule multiply."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = True
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "OptimizerConfig":
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0; set nesterov to false")
+        return self
 
 
 class ScheduleConfig(BaseModel):
@@ -29,7 +35,7 @@ class ScheduleConfig(BaseModel):
     from `floor` and falls to `floor` along half a cosine, step by step.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["agw_step", "step", "cosine"] = "agw_step"
     warmup_epochs: int = Field(10, ge=0)
