@@ -141,7 +141,10 @@ def data_check(
     """
     from vireid.config import find_module
 
-    report = find_module("data", name).check(Path(root))
+    module = find_module("data", name)
+    if not hasattr(module, "check"):
+        raise InputError(f"{name} has no check; look at one of sysu_mm01, regdb, llcm, synthvi, manifest")
+    report = module.check(Path(root))
     print(json.dumps(report.to_dict(), indent=2) if as_json else report.table())
     if not report.ok:
         raise typer.Exit(1)
@@ -170,7 +173,7 @@ def train(
         raise InputError("nothing to train: give a config, for example configs/baseline_synthvi.yaml, or --resume RUN")
     else:
         experiment = configuration.load(config, overrides or [])
-        run = train_run(experiment, output or _fresh(Path("runs") / config.stem), device=device)
+        run = train_run(experiment, output if output is not None else _fresh(Path("runs") / config.stem), device=device)
     print(f"{run}: trained; evaluate it with: vireid evaluate {run}")
 
 
@@ -261,7 +264,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.showwarning = _show_warning
     try:
-        app(args=arguments)
+        status = app(args=arguments, prog_name="vireid", standalone_mode=False)
     except InputError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
@@ -270,6 +273,26 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}; check the path and the disk", 2)
     except Stopped as error:
         _fail(str(error), 1)
+    except Exception as error:
+        _explain(error)
+        raise
+    sys.exit(status or 0)
+
+
+def _explain(error: Exception) -> None:
+    """One line for a wrong call and for memory that does not suffice; their classes are torch's and typer's own."""
+    kind = type(error).__name__
+    if kind == "Abort":
+        _fail("interrupted", 1)
+    if kind == "NoArgsIsHelpError":
+        print(error)
+        sys.exit(2)
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "vireid"
+        _fail(f"{error.format_message().rstrip('.')}; see `{command} --help`", 2)
+    if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
+        _fail("out of memory; lower images_per_modality, identities, evaluation.batch_size or the image size", 1)
 
 
 def _show_warning(
