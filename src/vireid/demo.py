@@ -15,7 +15,7 @@ from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
-from vireid.evaluation.results import Result, save_results, table
+from vireid.evaluation.results import RANKS, Result, save_results, table
 from vireid.experiment import embed_test, evaluate_run, resume_run, test_sets, train_run
 from vireid.figures import page
 from vireid.figures.charts import Series, line_chart
@@ -134,7 +134,9 @@ def _charts(rows: dict[str, list[Result]], tuned: Run) -> Iterator[str]:
                     label = name if row.rerank == "off" else f"{name}, {row.rerank}"
                     series[label] = (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
         title = f"{key[0].split(',')[0]}, {DIRECTIONS[key[1]]}"
-        yield line_chart(series, title=title, x_label="rank", y_label="found by that rank, %", y_range=(0, 101))
+        yield line_chart(
+            series, title=title, x_label="rank", y_label="found by that rank, %", y_range=(0, 101), x_ticks=RANKS
+        )
     lines = [json.loads(line) for line in (tuned.path / "metrics.jsonl").read_text().splitlines()]
     losses = sorted({name for line in lines for name in line if name.startswith("loss/")})
     curves = {n.removeprefix("loss/"): ([r["epoch"] for r in lines], [r[n] for r in lines]) for n in losses}

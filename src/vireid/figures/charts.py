@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 Series = tuple[Sequence[float], Sequence[float]]
 
@@ -17,14 +17,15 @@ def line_chart(
     x_label: str,
     y_label: str,
     y_range: tuple[float, float] | None = None,
+    x_ticks: Sequence[int] | None = None,
 ) -> str:
-    """An SVG element with one line per named `(x, y)` series and a legend."""
+    """An SVG element with one line per named `(x, y)` series and a legend; x counts in whole numbers."""
     figure = Figure(figsize=(5.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for name, (x, y) in series.items():
         axes.plot(x, y, label=name, linewidth=1.8, marker="o", markersize=2.5)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(FixedLocator(x_ticks) if x_ticks else MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if y_range is not None:

@@ -14,10 +14,9 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 34px 0 8p
 p { max-width: 75ch; } .note { color: #555; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; }
-th, td { padding: 4px 12px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th, td { padding: 3px 8px; font-size: 13.5px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-tbody tr.best td { font-weight: 600; }
-.charts { display: flex; flex-wrap: wrap; gap: 12px; } .charts svg { max-width: 100%; height: auto; }
+.charts { display: flex; flex-wrap: wrap; gap: 12px; } .charts svg { flex: 1 1 400px; max-width: 490px; height: auto; }
 """
 
 
