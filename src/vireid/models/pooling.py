@@ -36,7 +36,8 @@ class GeM(nn.Module):
             # root, and as the value does not depend on s, s needs no gradient.
             scale = x.detach().amax((2, 3), keepdim=True).clamp(min=1e-12)
             mean = (x / scale).clamp(min=1e-12).pow(p).mean((2, 3))
-            return mean.pow(1 / p) * scale.flatten(1)
+            # Only a map of zeros comes near 0, where the root's gradient, to p as well, is not finite.
+            return mean.clamp(min=1e-37).pow(1 / p) * scale.flatten(1)
 
 
 class AveragePool(nn.Module):
