@@ -94,6 +94,7 @@ def test_every_damaged_image_is_named(tmp_path):
     assert found[tmp_path / "empty.jpg"] == "empty file"
     assert found[tmp_path / "gone.jpg"] == "no such file"
     assert found[tmp_path / "text.jpg"] == "not an image"
+    assert all("truncated" in found[tmp_path / f"truncated.{suffix}"].lower() for suffix in ("jpg", "png", "bmp"))
     assert all(reason and "\n" not in reason and str(tmp_path) not in reason for reason in found.values())
 
 

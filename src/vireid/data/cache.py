@@ -24,16 +24,14 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision.io import ImageReadMode, decode_image
 from tqdm import tqdm
 
 from vireid.errors import InputError
 from vireid.sample import Sample
 
-VERSION = 1  # raise when the same file gives other pixels
+VERSION = 2  # raise when the same file gives other pixels
 BLOCK = 256  # images decoded between two writes
 STALE_SECONDS = 24 * 3600
-TORCHVISION_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 Source = str | Path | npt.NDArray[np.uint8]
 Unreadable = list[tuple[Path, str]]
@@ -298,9 +296,11 @@ def _from_file(path: Path) -> Tensor:
         data = path.read_bytes()
         if not data:
             raise ValueError("empty file")
-        if data.startswith(TORCHVISION_MAGIC):
-            return _to_uint8(decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB))
-        return _with_pillow(data)
+        with Image.open(BytesIO(data)) as image:
+            # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
+            if image.mode.startswith("I;16"):
+                return _from_array((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
+            return _from_array(np.asarray(image.convert("RGB")))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -308,18 +308,6 @@ def _from_file(path: Path) -> Tensor:
     # The decoders report damaged files by many kinds of error, SyntaxError among them.
     except Exception as error:
         raise InputError(f"{path}: {_first_line(error)}") from None
-
-
-def _with_pillow(data: bytes) -> Tensor:
-    with Image.open(BytesIO(data)) as image:
-        # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
-        if image.mode.startswith("I;16"):
-            return _from_array((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
-        return _from_array(np.asarray(image.convert("RGB")))
-
-
-def _to_uint8(image: Tensor) -> Tensor:
-    return image if image.dtype == torch.uint8 else (image.int() // 257).to(torch.uint8)
 
 
 def _first_line(error: Exception) -> str:
