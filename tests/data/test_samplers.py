@@ -172,9 +172,9 @@ def test_the_share_of_pairs_is_the_given_one():
     assert same == pytest.approx(0.4 + 0.6 * 4 / 25, abs=0.02)
 
 
-def test_pairs_need_tracks():
+@pytest.mark.parametrize("known", [True, False])
+def test_pairs_need_tracks(known):
     pids, modalities, _ = paired_set()
+    tracks = [""] * len(pids) if known else None
     with pytest.raises(InputError, match=r"train\.paired needs tracks"):
-        CrossModalPKSampler(
-            pids, modalities, identities=2, images_per_modality=1, seed=0, tracks=[""] * len(pids), paired=0.5
-        )
+        CrossModalPKSampler(pids, modalities, identities=2, images_per_modality=1, seed=0, tracks=tracks, paired=0.5)

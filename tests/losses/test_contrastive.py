@@ -71,5 +71,5 @@ def test_nothing_to_compare_is_zero_with_a_warning(modalities):
     with pytest.warns(UserWarning, match="the loss is 0"):
         loss = cross_modality_contrastive_loss(embeddings, pids, torch.tensor(modalities))
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert torch.equal(embeddings.grad, torch.zeros(4, 3))

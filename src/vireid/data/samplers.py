@@ -67,7 +67,7 @@ class CrossModalPKSampler:
         self._tables = [_table(labels, kinds == modality, usable) for modality in Modality]
         self._number_of_pids = len(usable)
         self.paired = paired
-        self._pairs = _pair_table(labels, kinds, tracks or [], usable) if paired else None
+        self._pairs = _pair_table(labels, kinds, tracks or [""] * len(labels), usable) if paired else None
         larger = max(int(counts.sum()) for _, counts in self._tables)
         self.steps = steps or larger // (identities * images_per_modality * world_size) + 1
 
