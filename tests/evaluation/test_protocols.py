@@ -7,6 +7,7 @@ import pytest
 
 from vireid.errors import InputError
 from vireid.evaluation import protocols
+from vireid.evaluation.draws import group
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.sample import Direction, Modality, Sample
 
@@ -65,13 +66,31 @@ def samples():
 
 @pytest.mark.parametrize("search", ["all", "indoor"])
 def test_agw_galleries(samples, search):
-    expected = json.loads((GOLDEN / "agw_gallery.json").read_text())["agw_single"][search]
+    golden = json.loads((GOLDEN / "agw_gallery.json").read_text())
+    expected, query = golden["agw_single"][search], golden["query"]
     rules = protocols.sysu_mm01(samples, I2V, search=search, shots=1, gallery="agw")
     assert len(rules.trials) == len(expected) == 10
     for trial, names in zip(rules.trials, expected, strict=True):
         assert [short_name(samples[i]) for i in trial.gallery] == names.split()
-        assert len(trial.query) == 3803
+        asked = [short_name(samples[i]) for i in trial.query]
+        assert len(asked) == query["n"] == 3803
         assert {samples[i].camid for i in trial.query} == {3, 6}
+        # AGW lists its queries by identity first; the order changes no mean.
+        by_identity = sorted(asked, key=lambda name: (name.split("/")[1], name))
+        assert (by_identity[:3], by_identity[-3:]) == (query["first"], query["last"])
+        assert [int(name[3]) for name in by_identity[:40]] == query["cams_head"]
+
+
+def test_pmt_galleries_from_the_same_groups(samples):
+    """PMT draws from a generator it does not seed, so its rule is no choice here; with a seed its images are known."""
+    expected = json.loads((GOLDEN / "agw_gallery.json").read_text())["pmt_multi_all_after_np_random_seed0_trials0_1"]
+    visible = np.array([i for i, s in enumerate(samples) if s.modality is VISIBLE])
+    groups, generator = group(samples, visible), np.random.RandomState(0)
+    for names in expected:
+        drawn = [index for cell in groups.values() for index in generator.choice(cell, 10, replace=False)]
+        assert len(drawn) == 3010
+        first = names.split()  # the stored part
+        assert [short_name(samples[i]) for i in drawn[: len(first)]] == first
 
 
 @pytest.mark.parametrize("search", ["all", "indoor"])
