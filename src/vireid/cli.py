@@ -276,6 +276,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         _explain(error)
         raise
+    if status == 130:  # how typer reports Ctrl-C
+        _fail("interrupted", 1)
     sys.exit(status or 0)
 
 

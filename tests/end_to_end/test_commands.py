@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +64,10 @@ def refused(capfd, *arguments):
     assert "Traceback" not in err + out
     assert len(lines) == 1, err
     return lines[0]
+
+
+def copied(run, tmp_path):
+    return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
 @pytest.fixture(scope="session")
@@ -274,6 +281,79 @@ class TestBadInput:
         assert "--resume" in line
 
     @pytest.mark.parametrize(
+        "change",
+        ["data.trial=2", "method.split=2", "train.optimizer.name=adamw", "train.steps_per_epoch=1", "train.seed=3"],
+    )
+    def test_resuming_as_another_experiment(self, capfd, run, tmp_path, change):
+        folder = copied(run, tmp_path)
+        line = refused(capfd, "train", "--resume", folder, "--set", "train.epochs=4", "--set", change)
+        assert change in line
+        assert (folder / "config.yaml").read_bytes() == (run / "config.yaml").read_bytes()
+
+    def test_a_checkpoint_that_lacks_what_resuming_needs(self, capfd, run, tmp_path):
+        folder = copied(run, tmp_path)
+        torch.save({"method": "baseline", "model": {}, "epoch": 1}, folder / "checkpoint.pt")
+        assert "identities" in refused(capfd, "train", "--resume", folder)
+        assert "num_identities" in refused(capfd, "evaluate", folder)
+
+    def test_a_run_that_was_killed_before_its_first_checkpoint(self, capfd, run, tmp_path):
+        folder = copied(run, tmp_path)
+        (folder / "checkpoint.pt").unlink()
+        assert "start it again" in refused(capfd, "train", "--resume", folder)
+        assert call(capfd, "train", folder / "config.yaml", "--output", folder)[0] == 0
+
+    def test_nothing_is_left_of_a_refused_training(self, capfd, sources, tmp_path):
+        for change in ({"train__identities": 50}, {"train__paired": 0.5}, {"train__optimizer__momentum": 0}):
+            changes = settings(data__root=sources["regdb"], **change)
+            refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", tmp_path / "run")
+            assert not (tmp_path / "run").exists()
+
+    def test_selection_without_held_out_identities(self, capfd, sources, tmp_path):
+        changes = settings(data__root=sources["regdb"], evaluation__select="val")
+        line = refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", tmp_path / "run")
+        assert "train.val_identities" in line
+
+    def test_a_strangers_config_is_not_overwritten(self, capfd, sources, tmp_path):
+        (tmp_path / "config.yaml").write_text("mine")
+        changes = settings(data__root=sources["regdb"])
+        refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", tmp_path)
+        assert (tmp_path / "config.yaml").read_text() == "mine"
+
+    def test_results_that_cannot_be_added_to_are_told_before_the_work(self, capfd, run, tmp_path):
+        damaged = tmp_path / "results.json"
+        damaged.write_text('{"format": 1, "res')
+        for output in (damaged, tmp_path, damaged / "below.json"):
+            line = refused(capfd, "evaluate", run, "--output", output)
+            assert str(output) in line
+        assert damaged.read_text() == '{"format": 1, "res'
+
+    def test_training_people_are_not_tested(self, capfd, tmp_path):
+        root = trees.make_synthvi(tmp_path / "synthvi")
+        changes = settings(data__root=root, data__part="nir", data__train_ids="all")
+        arguments = ["train", CONFIGS / "baseline_synthvi.yaml", *changes, "--output", tmp_path / "run"]
+        assert call(capfd, *arguments)[0] == 0
+        assert "trained on every identity" in refused(capfd, "evaluate", tmp_path / "run")
+        other = trees.make_synthvi(tmp_path / "other", seed=1)
+        assert call(capfd, "evaluate", tmp_path / "run", "--data", other)[0] == 0
+
+    def test_half_a_data_set_to_evaluate_on(self, capfd, run, tmp_path):
+        regdb = trees.make_regdb(tmp_path / "regdb")
+        (regdb / "Visible").rename(tmp_path / "elsewhere")
+        assert "Visible" in refused(capfd, "evaluate", run, "--data", regdb)
+        sysu = trees.make_sysu(tmp_path / "sysu", permutations=False)
+        line = refused(capfd, "evaluate", run, "--data", sysu)
+        assert "rand_perm_cam.mat" in line
+        (sysu / "exp" / "rand_perm_cam.mat").write_bytes(b"damaged")
+        assert "rand_perm_cam.mat" in refused(capfd, "evaluate", run, "--data", sysu)
+
+    @pytest.mark.parametrize("device", ["cuda:x", "cuda:-1", "cpu:1", "meta", "", "cuda:99"])
+    def test_devices(self, capfd, sources, run, tmp_path, device):
+        config = [CONFIGS / "baseline_regdb.yaml", *settings(data__root=sources["regdb"])]
+        refused(capfd, "train", *config, "--output", tmp_path / "run", "--device", device)
+        refused(capfd, "profile", *config, "--device", device)
+        refused(capfd, "evaluate", run, "--device", device)
+
+    @pytest.mark.parametrize(
         "arguments",
         [
             ["evaluate", "nowhere"],
@@ -284,6 +364,11 @@ class TestBadInput:
             ["embed", "nowhere", "--output", "out.npz"],
             ["embed", ".", "--output", "out.csv"],
             ["profile", "nowhere.yaml"],
+            ["evaluate", "nowhere", "--direction", "sideways"],
+            ["train", "--bogus"],
+            ["trian"],
+            ["embed", "nowhere"],
+            ["train", "--resume", "nowhere"],
             ["synth", "out", "--size", "12"],
             ["synth", "out", "--preset", "lwir", "--layout", "sysu"],
         ],
@@ -291,6 +376,77 @@ class TestBadInput:
     def test_every_command_answers_in_one_line(self, capfd, tmp_path, monkeypatch, arguments):
         monkeypatch.chdir(tmp_path)
         refused(capfd, *arguments)
+
+
+def test_ctrl_c_and_resume_equal_an_uninterrupted_run(capfd, sources, tmp_path):
+    changes = settings(data__root=sources["regdb"], train__steps_per_epoch=20)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", whole)[0] == 0
+    command = [sys.executable, "-m", "vireid", "train", str(CONFIGS / "baseline_regdb.yaml"), *changes]
+    process = subprocess.Popen([*command, "--output", str(cut)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (cut / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # A second training finds the folder taken.
+    assert "another process" in refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", cut)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate(timeout=120)[1]
+    if process.returncode:  # else it was done before the signal came
+        assert process.returncode == 1 and f"vireid train --resume {cut}" in err
+        assert call(capfd, "train", "--resume", cut)[0] == 0
+    states = [torch.load(folder / "checkpoint.pt", weights_only=True)["model"] for folder in (whole, cut)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    logs = [[json.loads(line) for line in (f / "metrics.jsonl").read_text().splitlines()] for f in (whole, cut)]
+    for key in ("epoch", "lr", "loss/identity", "loss/triplet"):
+        assert [row[key] for row in logs[0]] == [row[key] for row in logs[1]]
+
+
+def test_a_method_and_a_data_set_of_ones_own(capfd, sources, tmp_path, monkeypatch):
+    lab = tmp_path / "ownlab"
+    lab.mkdir()
+    (lab / "__init__.py").write_text("")
+    (lab / "mine.py").write_text("from vireid.methods.baseline import Config, build\n")
+    (lab / "crops.py").write_text("from vireid.data.regdb import Config, load\n")
+    (lab / "broken.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.chdir(tmp_path)
+    names = {"method__name": "ownlab.mine", "data__name": "ownlab.crops", "data__root": sources["regdb"]}
+    arguments = ["train", CONFIGS / "baseline_regdb.yaml", *settings(**names), "--output", tmp_path / "run"]
+    status, _, err = call(capfd, *arguments)
+    assert status == 0, err
+    status, out, _ = call(capfd, "evaluate", tmp_path / "run", "--json")
+    assert status == 0
+    assert {(row["method"], row["dataset"]) for row in json.loads(out)} == {("ownlab.mine", "ownlab.crops")}
+    line = refused(capfd, "train", CONFIGS / "baseline_regdb.yaml", "--set", "method.name=ownlab.broken")
+    assert "ownlab.broken" in line and "nothing_of_that_name" in line
+
+
+def test_a_damaged_cache_is_decoded_again(capfd, run):
+    for file in (Path(os.environ["VIREID_CACHE"]) / "images").glob("*/pixels.npy"):
+        file.write_bytes(file.read_bytes()[:200])
+    status, _, err = call(capfd, "evaluate", run, "--json")
+    assert status == 0, err
+
+
+def test_an_unfinished_run_says_so(capfd, run, tmp_path):
+    folder = copied(run, tmp_path)
+    plain = yaml.safe_load((folder / "config.yaml").read_text())
+    plain["train"]["epochs"] = 5
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain))
+    status, out, err = call(capfd, "evaluate", folder, "--json")
+    assert status == 0 and "epoch 2 of 5" in err
+    json.loads(out)
+
+
+def test_a_block_without_a_readable_image(run, tmp_path):
+    import vireid
+    from vireid.bulk import embed_paths
+
+    bad = [tmp_path / f"{number}.png" for number in range(2)]
+    for path in bad:
+        path.write_bytes(b"")
+    good = trees.save(tmp_path / "good.png", trees.person(1, False, 0))
+    result = embed_paths(vireid.load(run), [*bad, good], "visible", block=2)
+    assert result.embeddings.shape == (1, 512) and len(result.unreadable) == 2
 
 
 @pytest.mark.parametrize("command", ["demo", "synth", "train", "evaluate", "profile", "embed", "data check"])
