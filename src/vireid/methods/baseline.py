@@ -94,6 +94,8 @@ class Baseline(Method):
         self.neck = BNNeck(self.backbone.channels["layer4"], num_identities, specific="neck" in config.bn_specific)
         if config.loss.identity == 0:
             self.neck.classifier.requires_grad_(False)
+            if config.loss.contrastive == 0:
+                self.neck.requires_grad_(False)  # the other losses look before the neck
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses `identity`, `triplet`, `hetero_center` and `contrastive`, those with a factor above 0."""
