@@ -1,6 +1,9 @@
 import pytest
+import torch
+from torch import nn
 
-from vireid.training.optim import ScheduleConfig
+from vireid.methods.base import Method
+from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, set_learning_rate
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,35 @@ def test_cosine_warms_up_and_falls_by_the_step():
 
 def test_cosine_without_warmup_starts_at_the_full_rate():
     assert ScheduleConfig(name="cosine", warmup_epochs=0).scale(0, 5) == pytest.approx(1.0)
+
+
+class Parts(Method):
+    def __init__(self):
+        super().__init__()
+        self.trunk, self.head = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, batch):
+        raise AssertionError("not needed here")
+
+    embed = forward
+
+    def parameter_groups(self):
+        return [
+            {"params": list(self.trunk.parameters()), "lr_scale": 0.1},
+            {"params": list(self.head.parameters()), "lr_scale": 1.0},
+        ]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_every_group_has_its_share_of_the_rate_and_the_same_decay(name, kind):
+    optimizer = build_optimizer(Parts(), OptimizerConfig(name=name, lr=0.2, weight_decay=0.03))
+    assert isinstance(optimizer, kind)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.2])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.03, 0.03]
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.5])
+
+
+def test_sgd_is_nesterov_momentum_by_default():
+    (group, _) = build_optimizer(Parts(), OptimizerConfig()).param_groups
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 5e-4)

@@ -1,7 +1,8 @@
 """The training loop.
 
 Every step draws its randomness from (seed, epoch, step, rank) and the learning rate is a function of the epoch and the
-step, so a checkpoint needs no generator or scheduler state and a resumed run equals an uninterrupted one bit for bit.
+step, so a checkpoint needs no generator or scheduler state and on a CPU a resumed run equals an uninterrupted one bit
+for bit. (A GPU may add up in another order from run to run.)
 """
 
 import json
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -49,7 +51,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     channels_last: bool = True
     clip_grad_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(5, ge=1)
@@ -176,21 +178,14 @@ def train(
                 batch = _make_batch(data, indices, augmentation, generator, fabric.device, memory_format)
                 rate = config.optimizer.lr * config.schedule.scale(epoch, config.epochs, step / steps)
                 set_learning_rate(optimizer, rate)
-                losses = wrapped(batch)
-                total = torch.stack(list(losses.values())).sum()
-                optimizer.zero_grad(set_to_none=True)
-                fabric.backward(total)
-                if config.clip_grad_norm is not None:
-                    fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=config.clip_grad_norm)
-                values = {name: float(value.detach()) for name, value in losses.items()}
+                values = _gradients(fabric, wrapped, wrapped_optimizer, batch, config.clip_grad_norm)
                 guard.check(values, f"epoch {epoch + 1}, step {step + 1}")
                 wrapped_optimizer.step()
                 for name, value in values.items():
                     sums[name] += value
                 bar.update()
-                bar.set_postfix_str(
-                    f"epoch {epoch + 1}/{config.epochs} " + " ".join(f"{k} {v:.3f}" for k, v in values.items())
-                )
+                shown = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+                bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} {shown}")
                 if step + 1 < steps and _any_rank(fabric, stop.is_set()):
                     save(epoch, step + 1)
                     where = f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}"
@@ -222,6 +217,18 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"the checkpoint's optimizer state does not fit ({reason}); train the run anew") from None
+
+
+def _gradients(
+    fabric: Fabric, method: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, clip: float | None
+) -> dict[str, float]:
+    """Forward and backward; returns the losses by name and leaves the (clipped) gradients of their sum."""
+    losses: dict[str, torch.Tensor] = method(batch)
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(torch.stack(list(losses.values())).sum())
+    if clip is not None:
+        fabric.clip_gradients(method, optimizer, max_norm=clip)
+    return {name: float(value.detach()) for name, value in losses.items()}
 
 
 def _make_batch(

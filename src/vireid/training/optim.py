@@ -60,7 +60,10 @@ class ScheduleConfig(BaseModel):
 
 
 def build_optimizer(method: Method, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """An optimiser over the method's groups; each keeps its `lr_scale` for `set_learning_rate`."""
+    """An optimiser over the method's groups; each keeps its `lr_scale` for `set_learning_rate`.
+
+    Weight decay acts on every trained parameter, those of BatchNorm and GeM included, as in the code of AGW.
+    """
     groups = [{**group, "lr": config.lr * group["lr_scale"]} for group in method.parameter_groups()]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
