@@ -43,7 +43,7 @@ def test_a_loss_switched_off_leaves_no_parameter_without_a_gradient():
     assert set(losses) == {"triplet"}
     losses["triplet"].backward()
     assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
-    assert method.neck.bn.num_batches_tracked == 1  # the embedding's statistics are still gathered
+    assert method.neck.bn.body.num_batches_tracked == 1  # the embedding's statistics are still gathered
 
 
 def test_cosine_identity_loss_is_bounded_by_its_scale():
