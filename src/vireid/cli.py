@@ -183,6 +183,10 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Other data than the run's own; its kind is recognised.")] = None,
     direction: Annotated[DirectionChoice | None, typer.Option(help="Query to gallery; default: the config's.")] = None,
     rerank: Annotated[RerankChoice | None, typer.Option(help="Re-ranking; default: the config's.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="data.search, data.shots, ..."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Result file; default: RUN/results.json.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -199,6 +203,7 @@ def evaluate(
         root=data,
         direction=None if direction is None else direction.value,
         rerank=None if rerank is None else rerank.value,
+        overrides=overrides or [],
         output=output,
         device=device,
     )

@@ -108,14 +108,19 @@ def load(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     if not isinstance(plain, dict):
         raise InputError(f"{path} holds {type(plain).__name__}, expected sections such as method, data, train")
     for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator:
-            raise InputError(f"--set got '{override}', expected key=value, for example train.epochs=2")
-        try:
-            _set(plain, key.strip(), yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
+        _set(plain, *parse_override(override))
     return from_dict(plain)
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Dotted key and value of a `key=value` text; the value is read as YAML."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise InputError(f"--set got '{text}', expected key=value, for example train.epochs=2")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
 
 
 def from_dict(plain: Mapping[str, Any]) -> ExperimentConfig:

@@ -8,11 +8,12 @@ import os
 import platform
 import subprocess
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ from vireid.training import checkpoint
 from vireid.training.claim import claim
 from vireid.training.loop import TrainingSet, launch_fabric, train
 
+# What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.
+PROTOCOL_KEYS = ("search", "shots", "gallery", "trials", "protocol")
 RESUME_NEEDS = {"num_identities": int, "identities": list, "step": int, "optimizer": dict}
 # What a resumed run cannot change (`data.root` it can): the rest of its steps would belong to another experiment.
 FIXED = (
@@ -282,6 +285,7 @@ def evaluate_to_file(
     root: Path | None = None,
     direction: str | None = None,
     rerank: RerankName | None = None,
+    overrides: Sequence[str] = (),
     output: Path | None = None,
     device: str = "auto",
 ) -> list[Result]:
@@ -292,11 +296,13 @@ def evaluate_to_file(
         root: other data than the run's own. Its kind is recognised; without this the run's own test set is used.
         direction: `i2v`, `v2i` or `both`; None for the config's.
         rerank: `off` or `k-reciprocal`; None for the config's.
+        overrides: `data.<key>=value` for the keys in `PROTOCOL_KEYS`, for example `data.search=indoor`.
         output: where the rows go; rows of the same test that are already there are replaced. The shipped model is
             not written to, its rows are only returned unless `output` is given.
         device: `auto` or a torch device.
     """
     run = load_run(name)
+    protocol = _protocol_changes(overrides)
     target = output or (run.path / "results.json" if name != "default" else None)
     if target is not None:
         _require_results_file(target)
@@ -310,11 +316,25 @@ def evaluate_to_file(
         root=root,
         directions=list(Direction) if wanted == "both" else [Direction(wanted)],
         reranks=[rerank or run.config.evaluation.rerank],
+        protocol=protocol,
         device=device,
     )
     if target is not None:
         save_results(target, rows)
     return rows
+
+
+def _protocol_changes(overrides: Sequence[str]) -> dict[str, Any]:
+    """`data.<key>=value` texts as a mapping; only what the test is may change, not what was trained."""
+    changes = {}
+    for override in overrides:
+        key, value = configuration.parse_override(override)
+        section, _, name = key.partition(".")
+        if section != "data" or name not in PROTOCOL_KEYS:
+            known = ", ".join(f"data.{known}" for known in PROTOCOL_KEYS)
+            raise InputError(f"--set {key}: an evaluation can change {known}; the rest belongs to the run")
+        changes[name] = value
+    return changes
 
 
 def _require_results_file(path: Path) -> None:
@@ -334,12 +354,16 @@ def evaluate_run(
     root: Path | None = None,
     directions: Sequence[Direction] = tuple(Direction),
     reranks: Sequence[RerankName] = ("off",),
+    protocol: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> list[Result]:
-    """Every trial of the test set's protocol, one row per direction, re-ranking state and (SynthVI) part."""
+    """Every trial of the test set's protocol, one row per direction, re-ranking state and (SynthVI) part.
+
+    `protocol` changes options of the data set that say how it is evaluated, for example `{"search": "indoor"}`.
+    """
     method = build_method(run).to(resolve_device(device))
     rows = []
-    for data in test_sets(run.config, root):
+    for data in test_sets(run.config, root, protocol or {}):
         rows += evaluate_method(method, data, run.config, directions=directions, reranks=reranks)
     return rows
 
@@ -403,15 +427,17 @@ def evaluate_method(
     ]
 
 
-def test_sets(config: ExperimentConfig, root: Path | None = None) -> list[Named]:
+def test_sets(
+    config: ExperimentConfig, root: Path | None = None, protocol: Mapping[str, Any] = MappingProxyType({})
+) -> list[Named]:
     """The run's own test set, or the one at `root`; SynthVI with both parts is two test sets."""
     data = config.data
-    if root is not None:
-        kind = recognise(root) or data.name
-        same = kind == data.name
-        options = {**data.options.model_dump(), "root": root} if same else {"root": root}
-        data = configuration.named("data", {"name": kind, **options})
-    elif getattr(data.options, "train_ids", None) == "all":
+    if root is not None or protocol:
+        kind = data.name if root is None else recognise(root) or data.name
+        options = data.options.model_dump() if kind == data.name else {}
+        options |= {} if root is None else {"root": root}
+        data = configuration.named("data", {"name": kind, **options, **protocol})
+    if root is None and getattr(data.options, "train_ids", None) == "all":
         raise InputError(f"the run was trained on every identity of {_root(data)}; evaluate it on others with --data")
     if data.name != "synthvi":
         return [data]

@@ -113,6 +113,20 @@ def test_the_licensed_data_sets_train_and_evaluate(capfd, sources, tmp_path, met
     assert len(json.loads((folder / "results.json").read_text())["results"]) == 3
 
 
+def test_an_evaluation_can_change_the_protocol_but_not_the_run(capfd, sources, tmp_path):
+    folder = tmp_path / "run"
+    changes = settings(data__root=sources["sysu_mm01"])
+    assert call(capfd, "train", CONFIGS / "agw_sysu_mm01.yaml", *changes, "--output", folder)[0] == 0
+    protocol = ["--set", "data.search=indoor", "--set", "data.shots=10", "--set", "data.gallery=agw"]
+    status, out, err = call(capfd, "evaluate", folder, "--direction", "i2v", *protocol, "--json")
+    assert status == 0, err
+    (row,) = json.loads(out)
+    assert row["protocol"] == "indoor search, 10-shot, agw gallery"
+    assert "the rest belongs to the run" in refused(capfd, "evaluate", folder, "--set", "data.train_ids=train")
+    assert "data.search" in refused(capfd, "evaluate", folder, "--set", "data.search=outside")
+    assert len(json.loads((folder / "results.json").read_text())["results"]) == 1
+
+
 def test_resume_equals_an_uninterrupted_run(capfd, sources, run, tmp_path, monkeypatch):
     from vireid.training import loop
 
