@@ -81,7 +81,7 @@ def _version(wanted: bool) -> None:
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    pass
+    """Options of `vireid` itself; its help text is the application's."""
 
 
 @app.command()

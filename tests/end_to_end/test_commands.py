@@ -397,7 +397,9 @@ def test_ctrl_c_and_resume_equal_an_uninterrupted_run(capfd, sources, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert call(capfd, "train", CONFIGS / "baseline_regdb.yaml", *changes, "--output", whole)[0] == 0
     command = [sys.executable, "-m", "vireid", "train", str(CONFIGS / "baseline_regdb.yaml"), *changes]
-    process = subprocess.Popen([*command, "--output", str(cut)], stderr=subprocess.PIPE, text=True)
+    # As many threads as this process has: sums of floats depend on it.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([*command, "--output", str(cut)], stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120
     while not (cut / "metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -52,9 +52,9 @@ def test_only_what_is_used_is_held():
     "options", [{"split": 2}, {"split": 0, "bn_specific": ("stem", "layer1", "layer4")}], ids=["split", "bn"]
 )
 def test_rows_keep_their_order_and_their_stream(options):
-    model = backbone(**options).eval()
+    model = backbone(**options).eval().double()
     tell_streams_apart(model)
-    rows = images(5)
+    rows = images(5).double()
     modalities = torch.tensor([I, V, V, I, V])
     with torch.no_grad():
         mixed = model(rows, modalities)
@@ -132,7 +132,7 @@ def test_stages_compose_to_the_whole():
 def test_matches_timm():
     model = backbone(split=3, last_stride=2).eval()
     torch.manual_seed(0)
-    plain = timm.create_model("resnet18", num_classes=0).eval()
+    plain = timm.create_model("resnet18", num_classes=0, zero_init_last=False).eval()
     with torch.no_grad():
         torch.testing.assert_close(model(images(2), torch.tensor([I, V])), plain.forward_features(images(2)))
 

@@ -1,8 +1,8 @@
 """The training loop.
 
 Every step draws its randomness from (seed, epoch, step, rank) and the learning rate is a function of the epoch and the
-step, so a checkpoint needs no generator or scheduler state and on a CPU a resumed run equals an uninterrupted one bit
-for bit. (A GPU may add up in another order from run to run.)
+step, so a checkpoint needs no generator or scheduler state and on a CPU, with as many threads, a resumed run equals an
+uninterrupted one bit for bit. (A GPU may add up in another order from run to run.)
 """
 
 import json
