@@ -88,8 +88,10 @@ def _found(out: Path, settings: dict[str, Any]) -> dict[str, int] | None:
         if not isinstance(earlier, dict) or (path == finished and "images" not in content):
             raise InputError(f"{path} was not written by this renderer: give a new or empty folder")
         if earlier != settings:
-            changed = ", ".join(k for k in settings if earlier.get(k) != settings[k])
-            raise InputError(f"{out} holds a data set rendered with another {changed}: give another folder")
+            changed = "; ".join(
+                f"{key} {earlier.get(key)}, now {value}" for key, value in settings.items() if earlier.get(key) != value
+            )
+            raise InputError(f"{out} holds a data set of other settings ({changed}): give another folder")
         return dict(content["images"]) if path == finished else None
     if out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
         raise InputError(f"{out} exists and is no folder of this renderer: give a new or empty folder")

@@ -6,6 +6,7 @@ uninterrupted one bit for bit. (A GPU may add up in another order from run to ru
 """
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -92,6 +93,8 @@ def launch_fabric(device: str, precision: str) -> Fabric:
     devices: int | list[int] = processes if place.index is None else [place.index]
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
     chosen: Any = fastest_precision(accelerator) if precision == "auto" else precision
+    # Its remarks on precision would stand before every error message.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen)
     fabric.launch()
     return fabric
