@@ -95,10 +95,11 @@ def test_a_run_killed_at_its_very_end_is_tidied(paired, tmp_path):
 
 
 def test_other_settings_are_refused(paired, tmp_path):
-    assert "another seed" in refuse(paired, **{**SETTINGS, "seed": 6})
-    assert "another identities, size" in refuse(paired, **{**SETTINGS, "identities": 3, "size": (96, 48)})
+    assert "(seed 5, now 6)" in refuse(paired, **{**SETTINGS, "seed": 6})
+    told = refuse(paired, **{**SETTINGS, "identities": 3, "size": (96, 48)})
+    assert "(identities 2, now 3; size [64, 32], now [96, 48])" in told
     interrupted(paired, tmp_path / "half")
-    assert "another seed" in refuse(tmp_path / "half", **{**SETTINGS, "seed": 6})
+    assert "(seed 5, now 6)" in refuse(tmp_path / "half", **{**SETTINGS, "seed": 6})
 
 
 @pytest.mark.parametrize("text", ['{"name": "mine"}', "[]", "{"])
