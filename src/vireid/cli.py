@@ -8,9 +8,8 @@ import json
 import os
 import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -30,45 +29,6 @@ app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
-
-
-class DirectionChoice(StrEnum):
-    """Search directions."""
-
-    i2v = "i2v"
-    v2i = "v2i"
-    both = "both"
-
-
-class RerankChoice(StrEnum):
-    """Re-ranking states."""
-
-    off = "off"
-    k_reciprocal = "k-reciprocal"
-
-
-class ModalityChoice(StrEnum):
-    """How `vireid embed` learns the modality of an image."""
-
-    visible = "visible"
-    infrared = "infrared"
-    auto = "auto"
-
-
-class Preset(StrEnum):
-    """SynthVI presets."""
-
-    mini = "mini"
-    nir = "nir"
-    lwir = "lwir"
-
-
-class Layout(StrEnum):
-    """Folder layouts SynthVI can be written in."""
-
-    manifest = "manifest"
-    sysu = "sysu"
-    regdb = "regdb"
 
 
 def _version(wanted: bool) -> None:
@@ -102,13 +62,15 @@ def demo(
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted one is continued.")],
     preset: Annotated[
-        Preset, typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")
-    ] = Preset.nir,
+        Literal["mini", "nir", "lwir"], typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")
+    ] = "nir",
     identities: Annotated[int | None, typer.Option(min=2, help="People; default: the preset's.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: preset's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
-    layout: Annotated[Layout, typer.Option(help="sysu and regdb write those data sets' folders.")] = Layout.manifest,
+    layout: Annotated[
+        Literal["manifest", "sysu", "regdb"], typer.Option(help="sysu and regdb write those data sets' folders.")
+    ] = "manifest",
 ) -> None:
     """Render SynthVI: synthetic people in visible, near-infrared and thermal light.
 
@@ -119,12 +81,12 @@ def synth(
     print(
         render(
             out,
-            preset=preset.value,
+            preset=preset,
             identities=identities,
             size=_size(size),
             seed=seed,
             workers=workers,
-            layout=layout.value,
+            layout=layout,
         )
     )
 
@@ -181,8 +143,12 @@ def train(
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run folder, or `default` for the shipped model.")],
     data: Annotated[Path | None, typer.Option(help="Other data than the run's own; its kind is recognised.")] = None,
-    direction: Annotated[DirectionChoice | None, typer.Option(help="Query to gallery; default: the config's.")] = None,
-    rerank: Annotated[RerankChoice | None, typer.Option(help="Re-ranking; default: the config's.")] = None,
+    direction: Annotated[
+        Literal["i2v", "v2i", "both"] | None, typer.Option(help="Query to gallery; default: the config's.")
+    ] = None,
+    rerank: Annotated[
+        Literal["off", "k-reciprocal"] | None, typer.Option(help="Re-ranking; default: the config's.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.search, data.shots, ..."),
@@ -201,8 +167,8 @@ def evaluate(
     rows = evaluate_to_file(
         run,
         root=data,
-        direction=None if direction is None else direction.value,
-        rerank=None if rerank is None else rerank.value,
+        direction=direction,
+        rerank=rerank,
         overrides=overrides or [],
         output=output,
         device=device,
@@ -233,7 +199,9 @@ def embed(
     source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.csv.")],
     output: Annotated[Path, typer.Option(help="FILE.npz or FILE.parquet.")],
     model: Annotated[str, typer.Option(help="A run folder, or `default`.")] = "default",
-    modality: Annotated[ModalityChoice, typer.Option(help="auto: grey images are infrared.")] = ModalityChoice.auto,
+    modality: Annotated[
+        Literal["visible", "infrared", "auto"], typer.Option(help="auto: grey images are infrared.")
+    ] = "auto",
     device: Device = "auto",
 ) -> None:
     """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
@@ -242,7 +210,7 @@ def embed(
     """
     from vireid.bulk import embed_source
 
-    embed_source(source, output, model=model, modality=modality.value, device=device)
+    embed_source(source, output, model=model, modality=modality, device=device)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -95,31 +95,23 @@ def build_method(run: Run) -> Method:
 
 
 def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, skip_classifier: bool) -> None:
-    """Copy weights by name; `skip_classifier` leaves the layers alone whose shape is the number of identities.
+    """Copy weights by name; `skip_classifier` leaves the identity classifiers alone, which belong to other people.
 
     Raises:
         InputError: the weights belong to another method or another size of it.
     """
     own = method.state_dict()
+    if skip_classifier:
+        own, weights = ({n: value for n, value in s.items() if "classifier" not in n} for s in (own, weights))
     wrong = [name for name, value in weights.items() if name not in own or own[name].shape != value.shape]
     absent = [name for name in own if name not in weights]
-    if skip_classifier:
-        wrong = [name for name in wrong if "classifier" not in name]
-        absent = [name for name in absent if "classifier" not in name]
     if wrong or absent:
         example = (wrong + absent)[0]
         raise InputError(
             f"{source} holds the weights of another method or size: {len(wrong)} tensors do not fit and "
             f"{len(absent)} are absent, for example '{example}'"
         )
-    method.load_state_dict(
-        {
-            name: value
-            for name, value in weights.items()
-            if name not in wrong and name in own and own[name].shape == value.shape
-        },
-        strict=False,
-    )
+    method.load_state_dict(weights, strict=not skip_classifier)
 
 
 class Embedder:
@@ -141,9 +133,9 @@ class Embedder:
             modality: `"visible"`, `"infrared"`, `"auto"` (grey images count as infrared), or one per image.
 
         Raises:
-            InputError: an image cannot be read (all of them are named), or the modality is not one of these.
+            InputError: an image cannot be read (the first such is named), or the modality is not one of these.
         """
-        decoded = [self._decode(image) for image in images]
+        decoded = [decode(image, self.height, self.width) for image in images]
         pixels = torch.stack(decoded) if decoded else torch.empty(0, 3, self.height, self.width, dtype=torch.uint8)
         modalities = resolve_modalities(modality, pixels)
         return self.embed_pixels(pixels, modalities)
@@ -151,9 +143,6 @@ class Embedder:
     def embed_pixels(self, pixels: Tensor, modalities: np.ndarray) -> np.ndarray:
         """Embeddings `(N, D)` float32 of decoded images `(N, 3, H, W)` uint8 at the model's input size."""
         return extract(self.method, pixels, modalities, device=self.device, batch_size=self.batch_size)
-
-    def _decode(self, image: str | Path | np.ndarray) -> Tensor:
-        return decode(image, self.height, self.width)
 
 
 def resolve_modalities(modality: str | Modality | Sequence[Modality], pixels: Tensor) -> np.ndarray:

@@ -255,14 +255,18 @@ def _write(folder: Path, paths: Sequence[Path], height: int, width: int, workers
                 reasons.update(zip(failed.tolist(), (reason for _, reason in block.unreadable), strict=True))
                 start += len(block.pixels)
         (partial / "unreadable.json").write_text(json.dumps(reasons))
-        try:
-            partial.rename(folder)
-        except OSError:
-            # Another process finished the same list first.
-            if not folder.is_dir():
-                raise
+        publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(partial: Path, folder: Path) -> None:
+    """Give a finished folder its name, unless another process was faster: its copy is the same."""
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def _remove_stale(cache_dir: Path) -> None:

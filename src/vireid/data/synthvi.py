@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vireid.data.cache import cache_folder, unfinished, writing
+from vireid.data.cache import cache_folder, publish, unfinished, writing
 from vireid.data.files import require_folder
 from vireid.data.manifest import describe, read_csv, require_both_sides
 from vireid.data.report import Report
@@ -102,12 +102,7 @@ def shipped() -> Path:
         try:
             with zipfile.ZipFile(archive) as content:
                 content.extractall(partial)
-            try:
-                partial.rename(folder)
-            except OSError:
-                # Another process was faster; its copy is the same.
-                if not folder.is_dir():
-                    raise
+            publish(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
