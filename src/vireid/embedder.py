@@ -3,16 +3,13 @@
 Shapes: N images, D embedding size, H and W image height and width.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from vireid import config as configuration
@@ -22,6 +19,7 @@ from vireid.errors import InputError
 from vireid.evaluation.extract import extract
 from vireid.methods.base import Method
 from vireid.models.precision import resolve_device
+from vireid.models.weights import SHIPPED, read_shipped
 from vireid.sample import Modality
 from vireid.training import checkpoint
 
@@ -48,12 +46,12 @@ def load_run(run: str | Path) -> Run:
         InputError: the folder, its config or its checkpoint is missing or damaged, or the checkpoint holds another
             method than the config names.
     """
-    path = Path(str(files("vireid"))) / "assets" / "default" if str(run) == "default" else Path(run)
+    path = SHIPPED if str(run) == "default" else Path(run)
     require_run(path)
     config = configuration.load(path / "config.yaml")
     shipped = path / "model.safetensors"
     if shipped.is_file():
-        weights = _load_shipped(shipped)
+        weights = read_shipped(shipped)
         return Run(path, config, weights, num_identities=0, epoch=config.train.epochs)
     name = "checkpoint_val.pt" if config.evaluation.select == "val" else "checkpoint.pt"
     state = checkpoint.load(path / name, {"num_identities": int})
@@ -76,14 +74,6 @@ def require_run(path: Path) -> None:
 def without_download(options: Any) -> Any:
     """A method's options less its initial weights, for a network whose weights come from elsewhere."""
     return options.model_copy(update={"weights": "none"}) if hasattr(options, "weights") else options
-
-
-def _load_shipped(path: Path) -> dict[str, Tensor]:
-    """Weights of `tools/ship_default.py`: half precision, shared tensors once."""
-    with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        same_as: dict[str, str] = json.loads((file.metadata() or {}).get("same_as", "{}"))
-    return weights | {name: weights[first] for name, first in same_as.items()}
 
 
 def build_method(run: Run) -> Method:

@@ -3,13 +3,22 @@
 Shapes: N embeddings, D embedding size, C centres.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from vireid.losses.distance import euclidean, full_precision, nothing_to_compare
 
 
-def hetero_center_triplet_loss(embeddings: Tensor, pids: Tensor, modalities: Tensor, *, margin: float = 0.3) -> Tensor:
+def hetero_center_triplet_loss(
+    embeddings: Tensor,
+    pids: Tensor,
+    modalities: Tensor,
+    *,
+    margin: float = 0.3,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
     """Batch-hard triplet loss between the centres of each identity in each modality.
 
     `mean_c max(0, margin + d(c, centre of its identity in the other modality) - min_o d(c, o))`, where o runs
@@ -23,6 +32,7 @@ def hetero_center_triplet_loss(embeddings: Tensor, pids: Tensor, modalities: Ten
         pids: `(N,)`.
         modalities: `(N,)`.
         margin: in units of distance.
+        reduction: `mean` over the anchors c as in the authors' code, or `sum` as in their equation.
 
     Returns:
         A scalar; 0 with a warning if no identity has both modalities and another identity to compare with.
@@ -37,7 +47,8 @@ def hetero_center_triplet_loss(embeddings: Tensor, pids: Tensor, modalities: Ten
     # The centre itself is among the masked positives, at distance 0: the maximum is the other modality's.
     positive = distances.masked_fill(~same, -torch.inf).amax(1)[anchors]
     negative = distances.masked_fill(same, torch.inf).amin(1)[anchors]
-    return (margin + positive - negative).clamp(min=0).mean()
+    hinges = (margin + positive - negative).clamp(min=0)
+    return hinges.mean() if reduction == "mean" else hinges.sum()
 
 
 def modality_centers(embeddings: Tensor, pids: Tensor, modalities: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss.
+"""Triplet loss, batch-hard or with random triplets.
 
 Shapes: N embeddings, D embedding size.
 """
@@ -12,7 +12,12 @@ from vireid.losses.distance import euclidean, nothing_to_compare
 
 
 def triplet_loss(
-    embeddings: Tensor, pids: Tensor, *, margin: float = 0.3, mode: Literal["strict", "peer"] = "strict"
+    embeddings: Tensor,
+    pids: Tensor,
+    *,
+    margin: float = 0.3,
+    mode: Literal["strict", "peer"] = "strict",
+    mining: Literal["hard", "random"] = "hard",
 ) -> Tensor:
     """`mean_a max(0, margin + max_p d(a, p) - min_n d(a, n))`: anchors a, positives p, negatives n.
 
@@ -26,6 +31,8 @@ def triplet_loss(
         mode: `strict` leaves out anchors without another image of their identity; `peer`, as AGW's code,
             counts an image as a positive of itself at distance 0. Equal where every identity has two images
             or more.
+        mining: `hard` takes the hardest positive and negative of each anchor, `random` one of each drawn evenly
+            by torch's global generator, as dropout does.
 
     Returns:
         A scalar; 0 with a warning if no anchor has both a positive and a negative.
@@ -36,6 +43,11 @@ def triplet_loss(
     anchors = positive.any(1) & (~same).any(1)
     if not anchors.any():
         return nothing_to_compare(embeddings, "no image has both a positive and a negative in the batch")
-    hardest_positive = distances.masked_fill(~positive, -torch.inf).amax(1)[anchors]
-    hardest_negative = distances.masked_fill(same, torch.inf).amin(1)[anchors]
-    return (margin + hardest_positive - hardest_negative).clamp(min=0).mean()
+    if mining == "random":
+        chosen_positive, chosen_negative = (
+            distances[anchors].gather(1, torch.multinomial(mask[anchors].float(), 1)) for mask in (positive, ~same)
+        )
+    else:
+        chosen_positive = distances.masked_fill(~positive, -torch.inf).amax(1)[anchors]
+        chosen_negative = distances.masked_fill(same, torch.inf).amin(1)[anchors]
+    return (margin + chosen_positive - chosen_negative).clamp(min=0).mean()

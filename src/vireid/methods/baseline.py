@@ -29,10 +29,8 @@ from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import AveragePool, GeM
-from vireid.models.two_stream_resnet import TwoStreamResNet
+from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
-
-Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4", "neck"]
 
 
 class LossWeights(BaseModel):
@@ -67,9 +65,9 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "resnet50"
-    weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
+    weights: str = Field("imagenet", description="imagenet, default, none, or the path of a state dict")
     split: int = Field(1, ge=0, le=4, description="number of modality-specific stages")
-    bn_specific: tuple[Stage, ...] = Field((), description="stages with one BatchNorm per modality")
+    bn_specific: tuple[Stage | Literal["neck"], ...] = Field((), description="stages with one BatchNorm per modality")
     pool: Literal["avg", "gem"] = "avg"
     gem_p: float = Field(3.0, ge=1, le=20)
     learn_p: bool = False

@@ -6,7 +6,7 @@ Shapes: B images, C channels, H and W height and width in pixels, h and w of a f
 import copy
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import timm
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from vireid.errors import InputError
 from vireid.models.non_local import NonLocal
-from vireid.models.weights import load_weights
+from vireid.models.weights import load_weights, shipped_trunk
 from vireid.sample import Modality
 
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class SharedStage(nn.Module):
@@ -73,7 +74,8 @@ class TwoStreamResNet(nn.Module):
         bn_specific: shared stages whose BatchNorm layers are modality-specific while their convolutions are
             shared.
         weights: `imagenet` (timm), the path of a state dict, or `none`; both streams start from the same
-            weights.
+            weights. `default` is the trunk of the shipped model, which has one BatchNorm per modality: a shared
+            BatchNorm gets the mean of the two.
         last_stride: stride of layer4; 1 keeps the map twice as high and wide as an ImageNet ResNet does.
         non_local: number of last blocks in a stage that a non-local block follows, for example `{"layer2":
             2}`.
@@ -101,9 +103,9 @@ class TwoStreamResNet(nn.Module):
         if not 0 <= split <= 4:
             raise InputError(f"split is {split}, expected 0 (all stages shared) to 4 (all but layer4 specific)")
         _check_bn_specific(bn_specific, split)
-        resnet = _create(name, weights)
+        resnet = _create(name, "none" if weights == "default" else weights)
         widths = [int(str(info["num_chs"])) for info in resnet.feature_info]
-        self.channels = dict(zip(STAGES, widths, strict=True))
+        self.channels: dict[str, int] = dict(zip(STAGES, widths, strict=True))
         bodies = {"stem": nn.Sequential(resnet.conv1, resnet.bn1, resnet.act1, resnet.maxpool)}
         bodies |= {stage: getattr(resnet, stage) for stage in STAGES[1:]}
         _set_stride(bodies["layer4"][0], last_stride)
@@ -113,9 +115,21 @@ class TwoStreamResNet(nn.Module):
             if depth < split:
                 self.add_module(stage, TwoStreamStage(body, copy.deepcopy(body)))
             elif stage in bn_specific:
-                self.add_module(stage, TwoStreamStage(body, _copy_sharing_all_but_batch_norm(body)))
+                self.add_module(stage, TwoStreamStage(body, copy_sharing_convolutions(body)))
             else:
                 self.add_module(stage, SharedStage(body))
+        if weights == "default":
+            self._load_shipped(name)
+
+    def _load_shipped(self, name: str) -> None:
+        shipped, own = shipped_trunk(), self.state_dict()
+        loaded = {key: _of_any_stream(shipped, key) for key in own}
+        if any(value is None or value.shape != own[key].shape for key, value in loaded.items()):
+            raise InputError(
+                f"method.weights default: the shipped model is a plain resnet18, this trunk is a {name} of another "
+                "make; set method.backbone to resnet18, or method.weights to imagenet, a file or none"
+            )
+        self.load_state_dict(loaded)
 
     def forward(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The layer4 map `(B, C, h, w)` of images `(B, 3, H, W)` with modalities `(B,)`, order kept."""
@@ -126,6 +140,19 @@ class TwoStreamResNet(nn.Module):
         for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
             x = getattr(self, stage)(x, modalities)
         return x
+
+
+def _of_any_stream(trunk: Mapping[str, Tensor], key: str) -> Tensor | None:
+    """The value for `<stage>.<stream>.<rest>`: of the same stream, of the shared body, or the mean of both streams."""
+    stage, _, rest = key.split(".", 2)
+    for same in (key, f"{stage}.body.{rest}"):
+        if same in trunk:
+            return trunk[same]
+    streams = [trunk.get(f"{stage}.{other}.{rest}") for other in ("visible", "infrared")]
+    found = [value for value in streams if value is not None]
+    if len(found) < 2:
+        return None
+    return torch.stack(found).float().mean(0).to(found[0].dtype)
 
 
 def _check_bn_specific(bn_specific: Collection[str], split: int) -> None:
@@ -164,7 +191,8 @@ def _add_non_local(stage: nn.Sequential, blocks: int, channels: int, width: int 
         stage[index] = nn.Sequential(stage[index], NonLocal(channels, width or channels // 2))
 
 
-def _copy_sharing_all_but_batch_norm(body: nn.Module) -> nn.Module:
+def copy_sharing_convolutions(body: nn.Module) -> nn.Module:
+    """A copy of a stage with its own BatchNorm layers and the very same convolutions."""
     shared: dict[int, Any] = {id(module): module for module in body.modules() if isinstance(module, nn.Conv2d)}
     # deepcopy takes the objects listed in its memo as they are: the copy holds the very same convolutions.
     return copy.deepcopy(body, shared)

@@ -1,6 +1,8 @@
-"""Initial weights of a backbone: ImageNet through timm, a local file, or none."""
+"""Initial weights of a backbone: ImageNet through timm, the shipped model's, a local file, or none."""
 
+import json
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -10,11 +12,13 @@ import timm
 import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vireid.errors import InputError
+
+SHIPPED = Path(str(files("vireid"))) / "assets" / "default"  # the model that comes with the package
 
 
 def load_weights(model: nn.Module, weights: str, name: str) -> None:
@@ -125,3 +129,24 @@ def _strip_prefix(state: dict[str, Tensor], expected: set[str]) -> dict[str, Ten
         if not expected & state.keys():
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def shipped_trunk() -> dict[str, Tensor]:
+    """The trunk of the shipped model: the state of a `TwoStreamResNet` with one BatchNorm per modality.
+
+    Raises:
+        InputError: the package was installed without it.
+    """
+    file = SHIPPED / "model.safetensors"
+    if not file.is_file():
+        raise InputError(f"the shipped model {file} is missing; reinstall vireid, or set method.weights to none")
+    state = read_shipped(file)
+    return {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+
+
+def read_shipped(path: Path) -> dict[str, Tensor]:
+    """Weights by name of `tools/ship_default.py`: half precision, shared tensors once."""
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        same_as: dict[str, str] = json.loads((file.metadata() or {}).get("same_as", "{}"))
+    return weights | {name: weights[first] for name, first in same_as.items()}
