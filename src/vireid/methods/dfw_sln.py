@@ -163,6 +163,7 @@ class DFWSLN(Method):
     def _identity_loss(self, descriptors: list[Tensor], batch: Batch) -> Tensor:
         losses = []
         for neck, rows in zip(self.necks, descriptors, strict=True):
+            assert isinstance(neck, BNNeck)
             losses.append(identity_loss(neck.classify(neck(rows, batch.modalities)), batch.pids))
         return torch.stack(losses).mean()
 
