@@ -10,7 +10,7 @@ for all strips together.
 
 Changed: centres are grouped by identity and modality, not by a row's place in the batch, so the order of rows
 does not matter. The strips' 1x1 convolutions and classifiers have no bias. A map whose height is no multiple of
-`parts` is cut into strips that differ by one row, the higher ones on top; the published map has 18 rows and 6
+`parts` is cut into strips that differ by one row, the taller ones on top; the published map has 18 rows and 6
 strips. `parts: 0` is the network without strips: GeM and BNNeck as in the baseline. Modality-specific BatchNorm is
 an option. The last epoch is reported, not the best one on the test set.
 
