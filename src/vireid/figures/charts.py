@@ -1,13 +1,26 @@
-"""Line charts as SVG text, ready to stand in a page."""
+"""Charts as SVG text, ready to stand in a page."""
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 Series = tuple[Sequence[float], Sequence[float]]
+Dots = Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Means `y (N,)` with a spread `(N,)` over the values `x (N,)` of an option; `reference` is a level beside them."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    spread: Sequence[float]
+    reference: float | None = None
 
 
 def line_chart(
@@ -32,6 +45,69 @@ def line_chart(
         axes.set_ylim(*y_range)
     if series:
         axes.legend(fontsize="small", frameon=False)
+    return _svg(figure, title)
+
+
+def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
+    """An SVG element that compares rows: for each panel and score the runs of every row as dots, their mean as a bar.
+
+    Args:
+        panels: by heading and by name of the score, the values of each row. The rows of a panel are the same for all
+            scores; one without values keeps an empty line.
+        title: above everything. The first row's mean is drawn as a thin line through all rows.
+    """
+    rows = max((len(dots) for scores in panels.values() for dots in scores.values()), default=0)
+    figure, grid = _grid(panels, title, height=0.9 + 0.32 * rows)
+    for (name, scores), line in zip(panels.items(), grid, strict=True):
+        for number, (axes, (label, dots)) in enumerate(zip(line, scores.items(), strict=True)):
+            _draw_dots(axes, dots)
+            axes.set(xlabel=label, title=name if number == 0 else "")
+            axes.set_yticks(range(len(dots)), list(dots) if number == 0 else [])
+    return _svg(figure, title)
+
+
+def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> str:
+    """An SVG element with a line and error bars for each panel (by heading) and score (by name) over one option."""
+    figure, grid = _grid(panels, title, height=2.9)
+    for (name, scores), line in zip(panels.items(), grid, strict=True):
+        for number, (axes, (label, trend)) in enumerate(zip(line, scores.items(), strict=True)):
+            axes.errorbar(trend.x, trend.y, yerr=trend.spread, marker="o", markersize=3, linewidth=1.5, capsize=3)
+            if trend.reference is not None:
+                axes.axhline(trend.reference, color="grey", linewidth=0.8)
+            # Learning rates and the like are tried in factors, not in steps.
+            if trend.x and min(trend.x) > 0 and max(trend.x) >= 100 * min(trend.x):
+                axes.set_xscale("log")
+            axes.set(xlabel=x_label, ylabel=label, title=name if number == 0 else "")
+    return _svg(figure, title)
+
+
+def _grid(panels: Mapping[str, Mapping[str, object]], title: str, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """A line of axes for each panel; panels without content give a figure with its title only."""
+    columns = max((len(scores) for scores in panels.values()), default=1)
+    figure = Figure(figsize=(4.2 * columns, height * max(len(panels), 1) + 0.4), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(len(panels), columns, squeeze=False).tolist() if panels else []
+    for axes in (axes for line in grid for axes in line):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set(fontsize="medium", horizontalalignment="left", x=0.0)
+    return figure, grid
+
+
+def _draw_dots(axes: Axes, dots: Dots) -> None:
+    """The first row is on top."""
+    for height, values in enumerate(dots.values()):
+        if values:
+            mean = sum(values) / len(values)
+            axes.vlines(mean, height - 0.3, height + 0.3, color="black", linewidth=2)
+            axes.plot(values, [height] * len(values), "o", color="C0", alpha=0.7, markersize=5)
+    first = next(iter(dots.values()), ())
+    if first:
+        axes.axvline(sum(first) / len(first), color="grey", linewidth=0.8)
+    axes.set_ylim(len(dots) - 0.5, -0.5)
+
+
+def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
     # No date: the same data give the same file.
     # Element names follow from the title: stable from run to run, and no two charts of a page share one.

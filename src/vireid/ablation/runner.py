@@ -1,0 +1,121 @@
+"""Runs a sweep: trains and evaluates what is missing and keeps the table up to date after every run."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vireid.ablation.report import write
+from vireid.ablation.state import FAILURE, State, own_results, require_same_config, run_state
+from vireid.ablation.sweep import PlannedRun, Sweep, load_sweep
+from vireid.errors import InputError
+from vireid.experiment import evaluate_to_file, resume_run, train_run
+from vireid.training.claim import claim
+from vireid.training.guard import TrainingDiverged
+from vireid.training.loop import Interrupted
+
+
+def run_sweep(
+    path: Path, overrides: Sequence[str] = (), output: Path | None = None, *, device: str = "auto"
+) -> dict[str, Any]:
+    """Train and evaluate every run of a sweep file that is not finished yet; returns what `ablation.json` holds.
+
+    Args:
+        path: the sweep file.
+        overrides: `key=value` changes of every run.
+        output: the folder for all runs and the table; default `runs/<name of the sweep file>`.
+        device: `auto` or a torch device.
+
+    Raises:
+        InputError: the sweep is wrong or its folder holds other runs; nothing has been trained then. Or a run cannot
+            start, for example for want of images.
+        Interrupted: on Ctrl-C; the same call goes on.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("vireid ablate runs in one process, but torchrun started several; start it without torchrun")
+    sweep = load_sweep(path, overrides)
+    output = output if output is not None else Path("runs") / path.stem
+    with claim(output):
+        states = _check(sweep, output)
+        write(sweep, output)
+        _run_all(sweep, states, output, device)
+        return write(sweep, output)
+
+
+def _check(sweep: Sweep, output: Path) -> list[State]:
+    """The state of every run, once nothing stands in the way of any of them."""
+    for run in sweep.runs:
+        require_same_config(run, output / run.folder)
+    states = [run_state(run, output / run.folder) for run in sweep.runs]
+    seen = []
+    for run, state in zip(sweep.runs, states, strict=True):
+        data = run.config.data
+        if state not in ("done", "failed") and data not in seen:
+            seen.append(data)
+            data.module.load(data.options)  # says now that images are missing, not after hours of other rows
+    return states
+
+
+def _run_all(sweep: Sweep, states: Sequence[State], output: Path, device: str) -> None:
+    todo = [number for number, state in enumerate(states) if state not in ("done", "failed")]
+    if len(todo) < len(states):
+        _say(f"{len(states) - len(todo)} of {len(states)} runs are finished already")
+    seconds: list[float] = []
+    for position, number in enumerate(todo):
+        run = sweep.runs[number]
+        _say(f"run {number + 1} of {len(states)}: {run.label}{_time_left(seconds, len(todo) - position)}")
+        started = time.perf_counter()
+        try:
+            _finish(run, states[number], output / run.folder, device)
+        except (Interrupted, KeyboardInterrupt):
+            raise Interrupted(
+                f"stopped in run {number + 1} of {len(states)} ({run.label}); the same command goes on from there; "
+                f"the table so far is {output / 'ablation.md'}"
+            ) from None
+        except InputError as error:
+            raise InputError(f"{run.label}: {error}") from None
+        if states[number] == "new":
+            seconds.append(time.perf_counter() - started)
+        if not sweep.keep_checkpoints and own_results(output / run.folder):
+            for name in ("checkpoint.pt", "checkpoint_val.pt"):
+                (output / run.folder / name).unlink(missing_ok=True)
+        write(sweep, output)
+
+
+def _finish(run: PlannedRun, state: State, folder: Path, device: str) -> None:
+    """Whatever is left of a run: training, the rest of it, the evaluation."""
+    if state != "new":
+        # The images may lie elsewhere now, and other directions may be wanted; nothing else differs.
+        temporary = folder / f".config.yaml.{os.getpid()}"
+        run.config.save(temporary)
+        temporary.replace(folder / "config.yaml")
+    try:
+        if state in ("new", "begun"):
+            # Scores of earlier weights, from an evaluation by hand.
+            (folder / "results.json").unlink(missing_ok=True)
+        if state == "new":
+            train_run(run.config, folder, device=device)
+        elif state == "begun":
+            resume_run(folder, device=device)
+    except TrainingDiverged as error:
+        _say(f"{run.label} failed: {error}")
+        temporary = folder / f".{FAILURE}.{os.getpid()}"
+        temporary.write_text(f"{error}\n", encoding="utf-8")
+        temporary.replace(folder / FAILURE)
+        return
+    evaluate_to_file(str(folder), device=device)
+
+
+def _time_left(seconds: Sequence[float], runs: int) -> str:
+    """From the runs that this call did from start to end."""
+    if not seconds:
+        return ""
+    minutes = sum(seconds) / len(seconds) * runs / 60
+    text = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(round(minutes), 1)} min"
+    return f" (about {text} left)"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

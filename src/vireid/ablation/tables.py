@@ -1,0 +1,155 @@
+"""The tables of an ablation, from the content of its `ablation.json` alone: as Markdown and as plain text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = {"rank1": "R1", "rank10": "R10", "rank20": "R20", "mAP": "mAP", "mINP": "mINP"}
+COMPARED = "mAP"
+DIRECTIONS = {"i2v": "infrared to visible", "v2i": "visible to infrared"}
+
+Plain = dict[str, Any]
+Group = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One test: a heading, the cells by line (names of the columns first) and what is said below."""
+
+    heading: str
+    lines: list[list[str]]
+    notes: list[str]
+
+
+def markdown(ablation: Plain, level: int = 1) -> str:
+    """The document `ablation.md`; `level` is that of its title."""
+    parts = [f"{'#' * level} {ablation['title']}"]
+    for table in build(ablation):
+        head, *body = ([cell.replace("|", r"\|") for cell in line] for line in table.lines)
+        rule = ["---", *["---:"] * (len(head) - 1)]
+        lines = ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
+        parts += [f"{'#' * (level + 1)} {table.heading}", "\n".join(lines), *table.notes]
+    return "\n\n".join([*parts, *_failures(ablation), caption(ablation)]) + "\n"
+
+
+def text(ablation: Plain) -> str:
+    """The same for a terminal."""
+    parts = [ablation["title"]]
+    for table in build(ablation):
+        widths = [max(map(len, column)) for column in zip(*table.lines, strict=True)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in table.lines]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        parts.append("\n".join([table.heading, "", *lines, *table.notes]))
+    return "\n\n".join([*parts, *_failures(ablation), caption(ablation)])
+
+
+def groups(ablation: Plain) -> list[Group]:
+    """Data set, protocol, direction and re-ranking of every test that some row was evaluated on."""
+    entries = [entry for row in ablation["rows"] for entry in row["summary"]]
+    return list(dict.fromkeys(group_of(entry) for entry in entries))
+
+
+def group_of(entry: Plain) -> Group:
+    """The test that a summary entry or a result belongs to."""
+    return entry["dataset"], entry["protocol"], entry["direction"], entry["rerank"]
+
+
+def heading(group: Group) -> str:
+    """A test in words."""
+    dataset, protocol, direction, rerank = group
+    return f"{dataset}, {protocol}, {DIRECTIONS[direction]}, re-ranking {rerank}"
+
+
+def build(ablation: Plain) -> list[Table]:
+    """One table for each test; a row that has not been run yet is a line of dashes in all of them."""
+    compared = f"Δ {COMPARED} [95 % CI]"
+    head = ["row", *COLUMNS.values(), compared, "p (Holm)", "runs"]
+    tables = []
+    tests: list[Group | None] = list(groups(ablation))
+    for group in tests or [None]:
+        lines = [_line(row, group) for row in ablation["rows"] if _belongs(row, group)]
+        title = heading(group) if group is not None else "No run is finished yet"
+        tables.append(Table(title, [head, *lines], _chance(ablation, group)))
+    return tables
+
+
+def _belongs(row: Plain, group: Group | None) -> bool:
+    return not row["summary"] or any(group_of(entry) == group for entry in row["summary"])
+
+
+def _line(row: Plain, group: Group | None) -> list[str]:
+    entry = next((entry for entry in row["summary"] if group_of(entry) == group), None)
+    failed = sum(run["status"] == "failed" for run in row["runs"])
+    count = f"{entry['n'] if entry else 0} of {len(row['runs'])}" + (f", {failed} failed" if failed else "")
+    if entry is None:
+        mark = "failed" if failed == len(row["runs"]) else "-"
+        return [row["row"], *[mark] * len(COLUMNS), "-", "-", count]
+    scores = [_score(entry, score) for score in COLUMNS]
+    return [row["row"], *scores, *_difference(entry["difference"]), count]
+
+
+def _score(entry: Plain, score: str) -> str:
+    spread = entry["std"][score]
+    return _percent(entry["mean"][score]) + (f" ± {_percent(spread)}" if spread is not None else "")
+
+
+def _difference(difference: Plain | None) -> list[str]:
+    if difference is None:
+        return ["-", "-"]
+    compared = difference[COMPARED]
+    cell = f"{100 * compared['mean']:+.2f}"
+    if compared["low"] is not None:
+        cell += f" [{100 * compared['low']:+.2f}, {100 * compared['high']:+.2f}]"
+    p = compared["p_holm"]
+    return [cell, "-" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"]
+
+
+def _chance(ablation: Plain, group: Group | None) -> list[str]:
+    runs = [run for row in ablation["rows"] for run in row["runs"]]
+    results = [result for run in runs for result in run["results"] if group_of(result) == group]
+    levels = [result["chance"] for result in results if result["chance"]]
+    if not levels:
+        return []
+    rank1, mean_ap = (sum(level[score] for level in levels) / len(levels) for score in ("rank1", "mAP"))
+    sizes = dict.fromkeys(f"{r['queries']} queries, {r['gallery']} gallery images" for r in results)
+    trials = max(result["trials"] for result in results)
+    drawn = f", {trials} gallery draws in each run" if trials > 1 else ""
+    return [f"Chance: R1 {_percent(rank1)}, mAP {_percent(mean_ap)} ({' or '.join(sizes)}{drawn})."]
+
+
+def _failures(ablation: Plain) -> list[str]:
+    runs = [run for row in ablation["rows"] for run in row["runs"] if run["status"] == "failed"]
+    return [f"Failed: {run['folder']}: {run['message']}." for run in runs]
+
+
+def caption(ablation: Plain) -> str:
+    """What the numbers, the ±, the intervals and the p-values are."""
+    means = sorted({entry["n"] for row in ablation["rows"] for entry in row["summary"]})
+    parts = ["In percent."]
+    over = " and ".join(["seeds", *(key for key in ablation["repeat"])])
+    if means:
+        few = f"{means[0]}" if len(means) == 1 else f"{means[0]} to {means[-1]}"
+        parts.append(f"Each score is the mean of {few} run{'s' if means[-1] > 1 else ''} ({over}).")
+    if means and means[-1] > 1:
+        parts.append(
+            "± is the sample standard deviation (divisor n - 1) over runs, each run's score being the mean over its "
+            "gallery draws."
+        )
+        parts.append(
+            f"Δ is the mean difference to row '{ablation['reference']}' over the runs that both have, with the 95 % "
+            "confidence interval of a paired t-test; p is its two-sided p-value, corrected by Holm's method for the "
+            "number of rows compared in the table."
+        )
+    if means and 2 <= means[-1] <= 4:
+        parts.append(f"With {means[-1]} runs a row the test has little power: a high p does not show that rows agree.")
+    if means == [1]:
+        parts.append("One run tells nothing about chance: no ±, interval or p-value; give more seeds.")
+    return " ".join(parts)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def failed_runs(ablation: Plain) -> list[str]:
+    """Folders of the runs that failed."""
+    return [run["folder"] for row in ablation["rows"] for run in row["runs"] if run["status"] == "failed"]
