@@ -6,7 +6,11 @@ from torch import nn
 
 from vireid.methods import agw, baseline
 from vireid.methods.base import Method
-from vireid.profile import count_macs, profile
+from vireid.profile import Setting, compare, count_macs
+
+
+def profile(method, setting):
+    return compare([method], setting)[0].profile
 
 
 @pytest.mark.parametrize(
@@ -18,7 +22,7 @@ from vireid.profile import count_macs, profile
     ids=["baseline_split2", "agw"],
 )
 def test_published_costs_at_288x144(method, parameters, macs):
-    cost = profile(method(), height=288, width=144, num_identities=395, repeats=0)
+    cost = profile(method(), Setting(288, 144, 395, repeats=0))
     assert round(cost.parameters / 1e6, 2) == parameters
     assert round(cost.macs_per_pair / 1e9, 3) == macs
     assert cost.classifier_parameters == 395 * 2048
@@ -66,8 +70,8 @@ def test_counting_leaves_the_mode_alone():
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_times_and_report(precision):
-    options = {"step_images": 16, "embedding_batch": 8, "repeats": 1}
-    cost = profile(Small(), height=16, width=8, num_identities=7, precision=precision, **options)
+    setting = Setting(16, 8, 7, step_images=16, embedding_batch=8, repeats=1, precision=precision)
+    cost = profile(Small(), setting)
     assert cost.step_seconds > 0
     assert cost.embedded_per_second > 0
     assert cost.classifier_parameters == 5 * 7 + 7
@@ -76,3 +80,46 @@ def test_times_and_report(precision):
     assert "images/s" in table
     assert precision in table
     assert cost.to_dict()["macs_per_pair"] == cost.macs_per_pair
+
+
+class Clocked(Method):
+    """Takes the seconds it is told to, on a clock that only it moves; notes who ran when."""
+
+    def __init__(self, name, seconds, clock, order):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.name, self.seconds, self.clock, self.order = name, iter(seconds), clock, order
+
+    def forward(self, batch):
+        return {"sum": self._pass(len(batch.images)).sum()}
+
+    def embed(self, images, modalities):
+        return self._pass(len(images))
+
+    def _pass(self, size):
+        if size > 2:  # counting takes a pair
+            self.clock[0] += next(self.seconds)
+            self.order.append(self.name)
+        return self.weight.expand(size, 1)
+
+    def parameter_groups(self):
+        return [{"params": [self.weight], "lr_scale": 1.0}]
+
+
+def test_methods_take_turns_and_ratios_are_of_the_same_round(monkeypatch):
+    clock, order = [0.0], []
+    monkeypatch.setattr("vireid.profile.time.perf_counter", lambda: clock[0])
+    warm_up = 100
+    first = Clocked("a", [warm_up, 1, 2, 4, warm_up, 2, 2, 8], clock, order)
+    second = Clocked("b", [warm_up, 3, 2, 4, warm_up, 4, 4, 2], clock, order)
+    reference, other = compare([first, second], Setting(16, 8, 7, step_images=16, embedding_batch=8))
+    assert order == ["a", "b"] * 8  # four rounds of steps, four of embedding
+    assert (reference.profile.step_seconds, other.profile.step_seconds) == (2, 3)
+    assert (reference.step_ratio, other.step_ratio) == (1, 1)  # median of 3, 1 and 1, not 3 / 2
+    assert (reference.profile.embedded_per_second, other.profile.embedded_per_second) == (4, 2)
+    assert (reference.embed_ratio, other.embed_ratio) == (1, 0.5)  # median of 2/4, 2/4 and 8/2
+
+
+def test_a_count_has_no_ratios():
+    (counted,) = compare([Small()], Setting(16, 8, 7, repeats=0))
+    assert counted.step_ratio is None and counted.embed_ratio is None

@@ -178,20 +178,42 @@ def evaluate(
 
 @app.command()
 def profile(
-    config: Annotated[Path, typer.Argument(help="A YAML file.")],
+    configs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="YAML files; none: the DFW-SLN paper's table.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: config's.")] = None,
+    images: Annotated[
+        int | None, typer.Option(help="In a step, a multiple of 8; default: the config's batch, 16 when comparing.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=0, help="Timed rounds; 0 counts only.")] = 3,
+    output: Annotated[Path | None, typer.Option(help="Also write the report to FILE.json.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Parameters, multiply-adds per visible + infrared pair, training step and embedding speed here.
 
+    Several configs are timed in turn and compared with the first one.
+
     Example: vireid profile configs/agw_sysu_mm01.yaml
     """
-    from vireid import config as configuration
-    from vireid.experiment import profile_config
+    from vireid import costs
 
-    report = profile_config(configuration.load(config, overrides or []), device=device)
-    print(json.dumps(report.to_dict(), indent=2) if as_json else report.table())
+    changes = overrides or []
+    if pixels := _size(size):
+        changes = [*changes, f"images.height={pixels[0]}", f"images.width={pixels[1]}"]
+    cases = costs.config_cases(configs, changes) if configs else costs.paper_cases(changes)
+    if output is not None:
+        costs.require_writable(output)
+    compared = costs.compare_cases(cases, repeats=repeats, images=images, device=device, progress=True)
+    report = costs.make_report(cases, compared, repeats)
+    if output is not None:
+        costs.save(output, report)
+    if len(cases) == 1:
+        cost = compared[0].profile
+        print(json.dumps(cost.to_dict(), indent=2) if as_json else cost.table())
+    else:
+        print(json.dumps(report, indent=2) if as_json else costs.text_table(report))
 
 
 @app.command()

@@ -35,8 +35,7 @@ from vireid.evaluation.extract import extract
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.evaluation.results import RerankName, Result, load_results, save_results
 from vireid.methods.base import Method
-from vireid.models.precision import fastest_precision, resolve_device
-from vireid.profile import Profile, profile
+from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
 from vireid.training.claim import claim
@@ -466,24 +465,6 @@ def recognise(root: Path) -> str | None:
         "llcm": {"test_vis", "test_nir"},
     }
     return next((kind for kind, mark in marks.items() if names & mark), None)
-
-
-def profile_config(config: ExperimentConfig, *, device: str = "auto") -> Profile:
-    """Count and time the config's method, with random weights and 395 identities (those of SYSU-MM01)."""
-    identities = 395
-    options = without_download(config.method.options)
-    place = resolve_device(device)
-    precision = fastest_precision(place) if config.train.precision == "auto" else config.train.precision
-    return profile(
-        config.method.module.build(options, identities),
-        height=config.images.height,
-        width=config.images.width,
-        num_identities=identities,
-        step_images=2 * config.train.identities * config.train.images_per_modality,
-        device=str(place),
-        precision=precision,
-        channels_last=config.train.channels_last,
-    )
 
 
 def write_environment(path: Path, device: str) -> None:

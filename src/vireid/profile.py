@@ -3,16 +3,17 @@
 Shapes: B images, C channels, H and W height and width in pixels.
 """
 
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from tqdm import tqdm
 
 from vireid.methods.base import Method
 from vireid.sample import Batch, Modality
@@ -73,56 +74,88 @@ class Profile:
         return asdict(self)
 
 
-def profile(
-    method: Method,
-    *,
-    height: int,
-    width: int,
-    num_identities: int,
-    step_images: int = 64,
-    embedding_batch: int = 64,
-    repeats: int = 3,
-    device: str = "cpu",
-    precision: str = "32-true",
-    channels_last: bool = True,
-) -> Profile:
-    """Count and time a method on random images; the timing spoils its weights and BatchNorm statistics.
+@dataclass(frozen=True)
+class Setting:
+    """What methods are profiled with.
 
-    Args:
-        method: the network; it is moved to `device`.
+    Attributes:
         height: of the images, in pixels.
         width: of the images, in pixels.
-        num_identities: of the method's classifier.
-        step_images: images in a training step; a multiple of 8 (four of an identity, in both modalities).
+        num_identities: of the methods' classifiers.
+        step_images: images in a training step; a multiple of 8 (four of an identity, in both modalities), 16 at least.
         embedding_batch: images per batch when embedding.
-        repeats: timed runs, after one run to warm up; 0 counts only.
+        repeats: timed rounds, after one round to warm up; 0 counts only.
         device: for example `cpu` or `cuda`.
         precision: `32-true`, `bf16-mixed` or `16-mixed`.
-        channels_last: memory format of network and images.
+        channels_last: memory format of networks and images.
     """
-    method = method.to(torch.device(device))
+
+    height: int
+    width: int
+    num_identities: int
+    step_images: int = 64
+    embedding_batch: int = 64
+    repeats: int = 3
+    device: str = "cpu"
+    precision: str = "32-true"
+    channels_last: bool = True
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The cost of a method beside that of the first method it was compared with.
+
+    Attributes:
+        profile: its own cost.
+        step_ratio: time of its training step over the first method's, median over rounds; None if not measured.
+        embed_ratio: its images per second over the first method's, median over rounds; None if not measured.
+    """
+
+    profile: Profile
+    step_ratio: float | None
+    embed_ratio: float | None
+
+
+def compare(methods: Sequence[Method], setting: Setting, *, progress: bool = False) -> list[Compared]:
+    """Count and time methods on random images, the reference first; spoils their weights and BatchNorm statistics.
+
+    All methods are held at once, and each round times every one of them in turn on the same images: a machine that
+    slows down for a while slows all of them down.
+    """
+    methods = [method.to(torch.device(setting.device)) for method in methods]
+    macs = [count_macs(method, setting.height, setting.width) for method in methods]
+    layout = torch.channels_last if setting.channels_last else torch.contiguous_format
+    methods = [method.to(memory_format=layout) for method in methods]
+    batch = _random_batch(setting.step_images, setting, layout)
+    steps = [_training_step(method, batch, setting.precision) for method in methods]
+    step_seconds = _seconds_in_turn(steps, setting, "training steps" if progress else None)
+    batch = _random_batch(setting.embedding_batch, setting, layout)
+    embeds = [_embedding(method.eval(), batch, setting.precision) for method in methods]
+    embed_seconds = _seconds_in_turn(embeds, setting, "embedding" if progress else None)
+    return [
+        Compared(
+            _profile(method, count, step, embed, setting),
+            step_ratio=_median_ratio(step, step_seconds[0]),
+            embed_ratio=_median_ratio(embed_seconds[0], embed),  # of speeds, so the first method's time is on top
+        )
+        for method, count, step, embed in zip(methods, macs, step_seconds, embed_seconds, strict=True)
+    ]
+
+
+def _profile(method: Method, macs: int, step: list[float], embed: list[float], setting: Setting) -> Profile:
     classifier = sum(p.numel() for name, p in method.named_parameters() if "classifier" in name.split("."))
-    step_seconds = embedding_seconds = None
-    macs = count_macs(method, height, width)
-    if repeats:
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        method = method.to(memory_format=layout)
-        batch = _random_batch(step_images, height, width, num_identities, device, layout)
-        step_seconds = _median_seconds(_training_step(method, batch, precision), repeats, device)
-        batch = _random_batch(embedding_batch, height, width, num_identities, device, layout)
-        embedding_seconds = _median_seconds(_embedding(method.eval(), batch, precision), repeats, device)
     return Profile(
-        height=height,
-        width=width,
+        height=setting.height,
+        width=setting.width,
         parameters=sum(p.numel() for p in method.parameters()) - classifier,
         classifier_parameters=classifier,
         macs_per_pair=macs,
-        step_seconds=step_seconds,
-        step_images=step_images,
-        embedded_per_second=embedding_batch / embedding_seconds if embedding_seconds else None,
-        embedding_batch=embedding_batch,
-        device=device,
-        precision=precision,
+        step_seconds=median(step) if step else None,
+        step_images=setting.step_images,
+        embedded_per_second=setting.embedding_batch / median(embed) if embed else None,
+        embedding_batch=setting.embedding_batch,
+        device=setting.device,
+        precision=setting.precision,
         threads=torch.get_num_threads(),
     )
 
@@ -177,14 +210,13 @@ def _macs(operator: str, args: tuple[Any, ...], result: Any) -> int:
     return 0
 
 
-def _random_batch(
-    size: int, height: int, width: int, num_identities: int, device: str, layout: torch.memory_format
-) -> Batch:
+def _random_batch(size: int, setting: Setting, layout: torch.memory_format) -> Batch:
     """Visible block first, four images per identity and modality, as a training batch has them."""
-    images = torch.randn(size, 3, height, width, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(size, 3, setting.height, setting.width, generator=torch.Generator().manual_seed(0))
     half = size // 2
-    pids = (torch.arange(half) // 4 % num_identities).repeat(2)
+    pids = (torch.arange(half) // 4 % setting.num_identities).repeat(2)
     modalities = torch.tensor([Modality.VISIBLE] * half + [Modality.INFRARED] * half)
+    device = setting.device
     return Batch(images.to(device, memory_format=layout), pids.to(device), modalities.to(device))
 
 
@@ -217,12 +249,24 @@ def _autocast(device: str, precision: str) -> torch.autocast:
     return torch.autocast(device, dtype=dtype, enabled=precision != "32-true")
 
 
-def _median_seconds(action: Callable[[], None], repeats: int, device: str) -> float:
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        action()
-        if torch.device(device).type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+def _seconds_in_turn(actions: Sequence[Callable[[], None]], setting: Setting, label: str | None) -> list[list[float]]:
+    """Seconds of each action in each round; a first round, which warms up, is left out. No label, no progress bar."""
+    rounds = setting.repeats + 1 if setting.repeats else 0
+    seconds: list[list[float]] = [[] for _ in actions]
+    hidden = label is None or not rounds
+    with tqdm(total=rounds * len(actions), desc=label, unit="run", disable=hidden, leave=False) as bar:
+        for _ in range(rounds):
+            for action, own in zip(actions, seconds, strict=True):
+                start = time.perf_counter()
+                action()
+                if torch.device(setting.device).type == "cuda":
+                    torch.cuda.synchronize()
+                own.append(time.perf_counter() - start)
+                bar.update()
+    return [own[1:] for own in seconds]
+
+
+def _median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float | None:
+    """Median of the ratios round by round; None without rounds."""
+    ratios = [numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True)]
+    return median(ratios) if ratios else None
