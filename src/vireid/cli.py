@@ -217,6 +217,30 @@ def profile(
 
 
 @app.command()
+def ablate(
+    sweep: Annotated[Path, typer.Argument(help="A YAML file with base, seeds and rows or grid.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of every run.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of all runs; default: runs/<sweep name>.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train and evaluate every row of a table with every seed; the same command goes on after Ctrl-C.
+
+    Example: vireid ablate configs/ablations/components.yaml --set train.epochs=5
+    """
+    from vireid.ablation.runner import run_sweep
+    from vireid.ablation.tables import failed_runs, text
+
+    ablation = run_sweep(sweep, overrides or [], output, device=device)
+    print(json.dumps(ablation, indent=2) if as_json else text(ablation))
+    failed = failed_runs(ablation)
+    if failed:
+        raise Stopped(f"{len(failed)} runs failed and are not tried again until their folders go: {', '.join(failed)}")
+
+
+@app.command()
 def embed(
     source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.csv.")],
     output: Annotated[Path, typer.Option(help="FILE.npz or FILE.parquet.")],
