@@ -179,7 +179,7 @@ def evaluate(
 @app.command()
 def profile(
     configs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[CONFIG]...", help="YAML files; none: the DFW-SLN paper's table.")
+        list[Path] | None, typer.Argument(metavar="CONFIG", help="YAML files; none: the DFW-SLN paper's table.")
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: config's.")] = None,
