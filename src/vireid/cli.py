@@ -147,7 +147,8 @@ def evaluate(
         Literal["i2v", "v2i", "both"] | None, typer.Option(help="Query to gallery; default: the config's.")
     ] = None,
     rerank: Annotated[
-        Literal["off", "k-reciprocal"] | None, typer.Option(help="Re-ranking; default: the config's.")
+        Literal["off", "k-reciprocal", "both"] | None,
+        typer.Option(help="Re-ranking, both: a plain row and an (RK) row; default: the config's."),
     ] = None,
     overrides: Annotated[
         list[str] | None,

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
+from vireid.evaluation.results import RerankChoice
 from vireid.training.loop import TrainConfig
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,7 +42,7 @@ class EvaluationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     direction: Literal["i2v", "v2i", "both"] = "both"
-    rerank: Literal["off", "k-reciprocal"] = "off"
+    rerank: RerankChoice = "off"
     batch_size: int = Field(128, ge=1)
     select: Literal["last", "val"] = "last"
 

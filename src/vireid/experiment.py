@@ -33,7 +33,14 @@ from vireid.evaluation.distance import distances
 from vireid.evaluation.evaluate import evaluate_protocol
 from vireid.evaluation.extract import extract
 from vireid.evaluation.metrics import retrieval_metrics
-from vireid.evaluation.results import RerankName, Result, load_results, save_results
+from vireid.evaluation.results import (
+    RerankChoice,
+    RerankName,
+    Result,
+    load_results,
+    rerank_states,
+    save_results,
+)
 from vireid.methods.base import Method
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
@@ -283,7 +290,7 @@ def evaluate_to_file(
     *,
     root: Path | None = None,
     direction: str | None = None,
-    rerank: RerankName | None = None,
+    rerank: RerankChoice | None = None,
     overrides: Sequence[str] = (),
     output: Path | None = None,
     device: str = "auto",
@@ -294,7 +301,7 @@ def evaluate_to_file(
         name: a run folder, or `default` for the shipped model.
         root: other data than the run's own. Its kind is recognised; without this the run's own test set is used.
         direction: `i2v`, `v2i` or `both`; None for the config's.
-        rerank: `off` or `k-reciprocal`; None for the config's.
+        rerank: `off`, `k-reciprocal` or `both`; None for the config's.
         overrides: `data.<key>=value` for the keys in `PROTOCOL_KEYS`, for example `data.search=indoor`.
         output: where the rows go; rows of the same test that are already there are replaced. The shipped model is
             not written to, its rows are only returned unless `output` is given.
@@ -314,7 +321,7 @@ def evaluate_to_file(
         run,
         root=root,
         directions=list(Direction) if wanted == "both" else [Direction(wanted)],
-        reranks=[rerank or run.config.evaluation.rerank],
+        reranks=rerank_states(rerank or run.config.evaluation.rerank),
         protocol=protocol,
         device=device,
     )

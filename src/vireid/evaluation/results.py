@@ -18,6 +18,7 @@ SCORES = (*(f"rank{k}" for k in RANKS), "mAP", "mINP")
 FORMAT = 1
 
 RerankName = Literal["off", "k-reciprocal"]
+RerankChoice = Literal["off", "k-reciprocal", "both"]
 
 
 class TrialScores(BaseModel):
@@ -81,6 +82,11 @@ class Result(BaseModel):
         """What tells rows apart; a new row with the same key takes the place of the old one."""
         model = (self.method, self.selection, str(self.seed))
         return (*model, self.dataset, self.data_root, self.protocol, self.direction.value, self.rerank)
+
+
+def rerank_states(choice: RerankChoice) -> list[RerankName]:
+    """The re-ranking states of the rows that a choice asks for; `both` gives the plain row first, then the "RK" row."""
+    return ["off", "k-reciprocal"] if choice == "both" else [choice]
 
 
 def summary(trials: Sequence[TrialScores]) -> tuple[dict[str, float], dict[str, float]]:
@@ -194,7 +200,9 @@ def _kind(row: Result) -> tuple[str, ...]:
 def _cells(row: Result) -> list[str]:
     several = len(row.trials) > 1
     scores = [f"{100 * row.mean[name]:.2f}" + (f" ± {100 * row.std[name]:.2f}" if several else "") for name in SCORES]
-    names = [row.method, row.dataset, row.protocol, row.direction.value, row.rerank]
+    # The field writes a re-ranked row as "Ours (RK)".
+    method = row.method if row.rerank == "off" else f"{row.method} (RK)"
+    names = [method, row.dataset, row.protocol, row.direction.value, row.rerank]
     valid, asked = row.trials[0].num_valid_queries, row.trials[0].num_queries
     queries = str(asked) if valid == asked else f"{valid} of {asked}"
     return [*names, *scores, str(len(row.trials)), queries, str(row.trials[0].num_gallery)]
