@@ -7,7 +7,7 @@ import trees
 
 from vireid.errors import InputError
 from vireid.figures import page
-from vireid.figures.charts import line_chart
+from vireid.figures.charts import Trend, dot_chart, line_chart, trend_chart
 from vireid.figures.rank_sheet import rank_rows, rank_sheet
 from vireid.sample import Modality, Sample
 
@@ -62,3 +62,23 @@ def test_the_page_asks_nothing_of_the_network_and_escapes_text(tmp_path):
     assert "<script" not in text
     assert "&lt;b&gt;&amp;" in text and "<title>A &amp; B</title>" in text
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_rows_are_compared_dot_by_dot_and_the_picture_is_the_same_every_time():
+    panels = {"all": {"mAP": {"A": [10.0, 12.0], "B": [11.0], "C": []}, "R1": {"A": [1.0], "B": [], "C": [2.0]}}}
+    text = dot_chart(panels, title="t")
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert text == dot_chart(panels, title="t")
+    assert text != dot_chart({"all": {"mAP": {"A": [10.0]}}}, title="t")
+
+
+@pytest.mark.parametrize("reference", [None, 3.0])
+def test_a_trend_is_well_formed_and_the_same_every_time(reference):
+    panels = {"all": {"mAP": Trend([0.001, 0.1, 1], [1, 2, 3], [0, 1, 0.5], reference), "R1": Trend([1], [2], [0])}}
+    text = trend_chart(panels, title="t", x_label="x")
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert text == trend_chart(panels, title="t", x_label="x")
+
+
+def test_nothing_to_compare_is_an_empty_picture():
+    assert ElementTree.fromstring(dot_chart({}, title="t")).tag.endswith("svg")

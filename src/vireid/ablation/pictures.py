@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vireid.ablation.tables import Group, group_of, groups, heading
+from vireid.ablation.tables import Group, belongs, group_of, groups, heading
 from vireid.figures.charts import Dots, Trend, dot_chart, trend_chart
 
 SHOWN = {"rank1": "Rank-1, %", "mAP": "mAP, %"}
@@ -34,6 +34,7 @@ def _dots(ablation: Plain, group: Group) -> dict[str, Dots]:
         label: {
             row["row"]: [100 * r["mean"][score] for run in row["runs"] for r in run["results"] if group_of(r) == group]
             for row in ablation["rows"]
+            if belongs(row, group)
         }
         for score, label in SHOWN.items()
     }

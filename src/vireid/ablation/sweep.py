@@ -232,7 +232,7 @@ def _load_base(path: Path) -> ExperimentConfig:
     try:
         return configuration.load(path)
     except InputError as error:
-        raise InputError(f"base {path}: {error}") from None
+        raise InputError(str(error) if str(path) in str(error) else f"base {path}: {error}") from None
 
 
 def _slug_of_repeat(text: str) -> str:

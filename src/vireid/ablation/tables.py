@@ -66,13 +66,14 @@ def build(ablation: Plain) -> list[Table]:
     tables = []
     tests: list[Group | None] = list(groups(ablation))
     for group in tests or [None]:
-        lines = [_line(row, group) for row in ablation["rows"] if _belongs(row, group)]
+        lines = [_line(row, group) for row in ablation["rows"] if belongs(row, group)]
         title = heading(group) if group is not None else "No run is finished yet"
         tables.append(Table(title, [head, *lines], _chance(ablation, group)))
     return tables
 
 
-def _belongs(row: Plain, group: Group | None) -> bool:
+def belongs(row: Plain, group: Group | None) -> bool:
+    """Whether a row has a line in a test's table: it was evaluated there, or nowhere yet."""
     return not row["summary"] or any(group_of(entry) == group for entry in row["summary"])
 
 

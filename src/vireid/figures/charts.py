@@ -58,10 +58,10 @@ def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
     """
     rows = max((len(dots) for scores in panels.values() for dots in scores.values()), default=0)
     figure, grid = _grid(panels, title, height=0.9 + 0.32 * rows)
-    for (name, scores), line in zip(panels.items(), grid, strict=True):
+    for scores, line in zip(panels.values(), grid, strict=True):
         for number, (axes, (label, dots)) in enumerate(zip(line, scores.items(), strict=True)):
             _draw_dots(axes, dots)
-            axes.set(xlabel=label, title=name if number == 0 else "")
+            axes.set_xlabel(label)
             axes.set_yticks(range(len(dots)), list(dots) if number == 0 else [])
     return _svg(figure, title)
 
@@ -69,28 +69,30 @@ def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
 def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> str:
     """An SVG element with a line and error bars for each panel (by heading) and score (by name) over one option."""
     figure, grid = _grid(panels, title, height=2.9)
-    for (name, scores), line in zip(panels.items(), grid, strict=True):
-        for number, (axes, (label, trend)) in enumerate(zip(line, scores.items(), strict=True)):
+    for scores, line in zip(panels.values(), grid, strict=True):
+        for axes, (label, trend) in zip(line, scores.items(), strict=True):
             axes.errorbar(trend.x, trend.y, yerr=trend.spread, marker="o", markersize=3, linewidth=1.5, capsize=3)
             if trend.reference is not None:
                 axes.axhline(trend.reference, color="grey", linewidth=0.8)
             # Learning rates and the like are tried in factors, not in steps.
             if trend.x and min(trend.x) > 0 and max(trend.x) >= 100 * min(trend.x):
                 axes.set_xscale("log")
-            axes.set(xlabel=x_label, ylabel=label, title=name if number == 0 else "")
+            axes.set(xlabel=x_label, ylabel=label)
     return _svg(figure, title)
 
 
 def _grid(panels: Mapping[str, Mapping[str, object]], title: str, height: float) -> tuple[Figure, list[list[Axes]]]:
     """A line of axes for each panel; panels without content give a figure with its title only."""
     columns = max((len(scores) for scores in panels.values()), default=1)
-    figure = Figure(figsize=(4.2 * columns, height * max(len(panels), 1) + 0.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * columns, (height + 0.3) * max(len(panels), 1) + 0.4), layout="constrained")
     figure.suptitle(title)
-    grid = figure.subplots(len(panels), columns, squeeze=False).tolist() if panels else []
+    grid = []
+    for name, part in zip(panels, figure.subfigures(max(len(panels), 1), 1, squeeze=False)[:, 0], strict=False):
+        part.suptitle(name, fontsize="medium")
+        grid.append(list(part.subplots(1, columns, squeeze=False)[0]))
     for axes in (axes for line in grid for axes in line):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.title.set(fontsize="medium", horizontalalignment="left", x=0.0)
     return figure, grid
 
 

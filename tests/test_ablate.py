@@ -1,0 +1,399 @@
+"""`vireid ablate`: the sweep file, what a call trains and what it leaves alone, and the table."""
+
+import json
+import math
+import os
+import shutil
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import trees
+import yaml
+
+from vireid.ablation import pictures, runner
+from vireid.ablation.report import collect
+from vireid.ablation.sweep import load_sweep
+from vireid.ablation.tables import markdown, text
+from vireid.cli import main
+from vireid.errors import InputError
+from vireid.evaluation.results import SCORES, Result, TrialScores, load_results, save_results
+from vireid.sample import Direction
+from vireid.training import loop
+from vireid.training.guard import TrainingDiverged
+
+BASE = {
+    "method": {"name": "baseline", "backbone": "resnet18", "weights": "none"},
+    "data": {"name": "synthvi", "root": "mini", "part": "lwir"},
+    "images": {"height": 32, "width": 16, "augment": {"pad": 2}},
+    "train": {"epochs": 1, "steps_per_epoch": 1, "identities": 3, "images_per_modality": 2, "precision": "32-true"},
+    "evaluation": {"batch_size": 64},
+}
+ROWS = {"A": {}, "B": {"train.optimizer.lr": 0.05}}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    os.environ["VIREID_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return trees.make_synthvi(tmp_path_factory.mktemp("data"), "lwir")
+
+
+def write(folder, config=BASE, **content):
+    """A sweep file with its base beside it."""
+    (folder / "base.yaml").write_text(yaml.safe_dump(config))
+    path = folder / "table.yaml"
+    path.write_text(yaml.safe_dump({"base": "base.yaml", "seeds": [0, 1], **content}, sort_keys=False))
+    return path
+
+
+def call(capfd, *arguments):
+    """Exit status, stdout and stderr of `vireid ablate`."""
+    capfd.readouterr()
+    try:
+        main(["ablate", *map(str, arguments)])
+        status = 0
+    except SystemExit as stop:
+        status = stop.code or 0
+    out, err = capfd.readouterr()
+    assert "Traceback" not in err
+    return status, out, err
+
+
+def never(*arguments, **options):
+    raise AssertionError("nothing is left to train")
+
+
+# The file.
+
+
+def test_runs_go_seed_by_seed_and_rows_before_the_grid(tmp_path):
+    grid = {"method.loss.triplet": [0.5, 2], "train.optimizer.nesterov": [True, False]}
+    sweep = load_sweep(write(tmp_path, rows={"A + B": {}}, grid=grid), ["data.root=elsewhere"])
+    names = ["A + B", *(f"triplet={t}, nesterov={n}" for t in (0.5, 2) for n in ("true", "false"))]
+    assert [row.name for row in sweep.rows] == names
+    assert [row.slug for row in sweep.rows][:2] == ["a-b", "triplet-0-5-nesterov-true"]
+    assert [run.row.name for run in sweep.runs] == names * 2
+    assert [run.config.train.seed for run in sweep.runs] == [0] * 5 + [1] * 5
+    assert sweep.runs[0].folder.as_posix() == "a-b/seed-0"
+    assert {str(run.config.data.options.root) for run in sweep.runs} == {"elsewhere"}
+    assert sweep.runs[1].config.method.options.loss.triplet == 0.5
+    assert (sweep.title, sweep.keep_checkpoints) == ("table", True)
+
+
+def test_changes_apply_in_order_and_may_replace_a_section(tmp_path):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**BASE, "method": {"name": "agw", "backbone": "resnet18"}}))
+    rows = {
+        "A": {"train.epochs": 7, "images.augment": {"pad": 1}, "images.augment.erase": 0.5},
+        "AGW": {"base": "other.yaml"},
+        "whole": {"method": {"name": "agw", "backbone": "resnet18", "gem_p": 2.0}},
+    }
+    content = {"set": {"train.epochs": 5, "train.val_every": 3}, "repeat": {"train.paired": [0.0, 0.5]}, "rows": rows}
+    first, agw, whole, second, *_ = load_sweep(write(tmp_path, **content), ["train.val_every=4"]).runs
+    assert (first.config.train.epochs, first.config.train.val_every, first.config.train.paired) == (7, 4, 0.0)
+    assert (first.config.images.augment.pad, first.config.images.augment.erase) == (1, 0.5)
+    assert agw.config.method.name == "agw" and agw.config.train.epochs == 5
+    assert whole.config.method.options.gem_p == 2.0
+    assert second.config.images.augment.erase == 0.5
+    assert (second.repeat, second.folder.as_posix()) == ({"train.paired": 0.5, "train.seed": 0}, "a/paired-0.5-seed-0")
+    assert second.label == "A paired 0.5 seed 0"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"sedes": [0], "rows": ROWS}, "unknown key 'sedes', did you mean 'seeds'"),
+        ({"rows": {"A": {}, "B": {"train.epoch": 2}}}, "row 'B': unknown key 'train.epoch', did you mean 'epochs'"),
+        ({"rows": {"A": {"train.epochs": 0}}}, "row 'A': bad value for 'train.epochs'"),
+        ({"rows": {"A": {"method.name": "agw"}}}, "base.yaml holds the options of another method"),
+        ({"rows": {"A": 3}}, "row 'A': got 3, expected config keys"),
+        ({}, "no rows and no grid"),
+        ({"rows": {}}, "rows: got {}"),
+        ({"rows": ROWS, "seeds": []}, "seeds: got []"),
+        ({"rows": ROWS, "seeds": [1, 1]}, "different whole numbers"),
+        ({"rows": ROWS, "seeds": None}, "seeds: got None"),
+        ({"grid": {"train.epochs": []}}, "grid: train.epochs is []"),
+        ({"grid": {"train.epochs": 3}}, "expected a list of different values"),
+        ({"rows": ROWS, "repeat": {"data.trials": [2, 2]}}, "repeat: data.trials is [2, 2]"),
+        ({"rows": {"A b": {}, "a B": {"train.epochs": 2}}}, "rows 'A b' and 'a B' would share the folder 'a-b'"),
+        ({"rows": {"A": {}, "B": {"train.epochs": 1}}}, "rows 'A' and 'B' are the same experiment"),
+        ({"rows": {"±": {}}}, "needs a letter or a digit"),
+        ({"rows": {"epochs=2": {}}, "grid": {"train.epochs": [2]}}, "also a row of the grid"),
+        ({"rows": ROWS, "base": "none.yaml"}, "none.yaml does not exist"),
+        ({"rows": {"A": {"base": "none.yaml"}}}, "none.yaml does not exist"),
+        ({"rows": ROWS, "base": None}, "row 'A' has no base"),
+        ({"rows": {"A": {"train.seed": 3}}}, "row 'A' sets train.seed, whose values are those of seeds"),
+        ({"rows": ROWS, "repeat": {"data.trials": [1]}, "set": {"data.trials": 2}}, "set sets data.trials"),
+        ({"rows": ROWS, "repeat": {"train.seed": [1]}}, "repeat sets train.seed"),
+        ({"rows": ROWS, "keep_checkpoints": "no"}, "expected true or false"),
+    ],
+)
+def test_a_wrong_sweep_file_is_refused_before_anything_runs(tmp_path, content, message):
+    with pytest.raises(InputError) as refusal:
+        load_sweep(write(tmp_path, **content))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("base: base.yaml\nseeds: [0]\nrows:\n  A: {}\n  A: {train.epochs: 2}\n", "'A' is given twice"),
+        ("rows: [", "not valid YAML"),
+        ("- 1", "holds list"),
+    ],
+)
+def test_what_is_no_sweep_file_is_refused(capfd, tmp_path, content, message):
+    (tmp_path / "table.yaml").write_text(content)
+    status, _, err = call(capfd, tmp_path / "table.yaml", "--output", tmp_path / "out")
+    assert (status, message in err, (tmp_path / "out").exists()) == (2, True, False)
+
+
+# Runs.
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Two rows with one seed, done: folder of the sweep file; copy it to change it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    path = write(folder, rows=ROWS, seeds=[0], set={"data.root": str(data)})
+    runner.run_sweep(path, output=folder / "out")
+    return folder
+
+
+@pytest.fixture
+def sweep(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy") / "table.yaml"
+
+
+def change(sweep, **content):
+    sweep.write_text(yaml.safe_dump({**yaml.safe_load(sweep.read_text()), **content}, sort_keys=False))
+    return sweep
+
+
+def test_a_sweep_leaves_run_folders_and_its_table(capfd, sweep, monkeypatch):
+    output = sweep.parent / "out"
+    assert {path.name for path in output.iterdir()} == {"a", "b", "ablation.json", "ablation.md", "ablation.svg"}
+    monkeypatch.setattr(runner, "train_run", never)
+    status, out, err = call(capfd, sweep, "--output", output, "--json")
+    assert status == 0, err
+    assert "2 of 2 runs are finished already" in err
+    ablation = json.loads(out)
+    assert ablation == json.loads((output / "ablation.json").read_text())
+    assert (ablation["format"], ablation["reference"], ablation["seeds"]) == (1, "A", [0])
+    assert str(sweep.parent.parent) not in json.dumps(ablation)
+    (run,) = ablation["rows"][1]["runs"]
+    assert (run["status"], run["epochs"], run["folder"]) == ("done", 1, "b/seed-0")
+    kept = load_results(output / "b/seed-0/results.json")
+    assert [result["mean"] for result in run["results"]] == [row.mean for row in kept]
+    assert run["seconds"] > 0 and "cmc" not in run["results"][0]
+    assert (output / "ablation.md").read_text() == markdown(ablation)
+    ElementTree.fromstring((output / "ablation.svg").read_text())
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(output / "a/seed-0")])
+    assert not stop.value.code
+
+
+def test_rows_and_seeds_that_come_later_are_the_only_ones_trained(capfd, sweep):
+    output = sweep.parent / "out"
+    before = (output / "a/seed-0/checkpoint.pt").stat().st_mtime_ns
+    change(sweep, rows={**ROWS, "C": {"train.optimizer.lr": 0.2}}, keep_checkpoints=False)
+    status, out, err = call(capfd, sweep, "--output", output)
+    assert status == 0, err
+    assert "run 3 of 3: C seed 0" in err and "run 1 of 3" not in err
+    assert (output / "a/seed-0/checkpoint.pt").stat().st_mtime_ns == before
+    assert not (output / "c/seed-0/checkpoint.pt").exists()
+    assert "C  " in out and "1 of 1" in out
+    # Without its checkpoint it counts as finished all the same.
+    assert "3 of 3 runs are finished" in call(capfd, sweep, "--output", output)[2]
+
+
+def test_only_what_is_missing_is_evaluated(capfd, sweep, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "train_run", never)
+    moved = shutil.copytree(data, tmp_path / "moved")
+    output = sweep.parent / "out"
+    (output / "a/seed-0/results.json").unlink()
+    call_it = [sweep, "--output", output, "--set", f"data.root={moved}"]
+    status, _, err = call(capfd, *call_it)
+    assert status == 0 and "run 1 of 2: A seed 0" in err and "run 2 of 2" not in err, err
+    status, out, err = call(capfd, *call_it, "--set", "evaluation.rerank=k-reciprocal", "--json")
+    assert status == 0 and "run 2 of 2" in err, err
+    groups = {(e["direction"], e["rerank"], e["n"]) for row in json.loads(out)["rows"] for e in row["summary"]}
+    assert groups >= {(direction, "k-reciprocal", 1) for direction in ("i2v", "v2i")}
+
+
+def test_a_folder_of_another_config_is_refused(capfd, sweep):
+    output = sweep.parent / "out"
+    table = (output / "ablation.md").read_bytes()
+    status, _, err = call(capfd, sweep, "--output", output, "--set", "train.steps_per_epoch=2")
+    assert status == 2
+    assert "train.steps_per_epoch 1, the sweep now asks for 2" in err and "delete that folder" in err
+    assert (output / "ablation.md").read_bytes() == table
+
+
+def test_an_interrupted_sweep_goes_on_exactly(capfd, sweep, monkeypatch):
+    output = sweep.parent / "new"
+    change(sweep, rows={"A": {}}, set={**yaml.safe_load(sweep.read_text())["set"], "train.epochs": 2})
+    changes = ["--set", "train.checkpoint_every=1"]
+    saved = loop.checkpoint.save
+
+    def stop_after_saving(path, state):
+        saved(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save", stop_after_saving)
+        status, _, err = call(capfd, sweep, "--output", output, *changes)
+    assert status == 1
+    assert "stopped in run 1 of 1 (A seed 0); the same command goes on" in err
+    assert json.loads((output / "ablation.json").read_text())["rows"][0]["runs"][0]["status"] == "missing"
+    assert "| A | - | - |" in (output / "ablation.md").read_text()
+
+    assert call(capfd, sweep, "--output", output, *changes)[0] == 0
+    assert call(capfd, sweep, "--output", sweep.parent / "whole", *changes)[0] == 0
+    resumed, whole = (load_results(sweep.parent / n / "a/seed-0/results.json") for n in ("new", "whole"))
+    assert [row.mean for row in resumed] == [row.mean for row in whole]
+    losses = [
+        json.loads(line)["loss/identity"] for line in (output / "a/seed-0/metrics.jsonl").read_text().split("\n")[:2]
+    ]
+    again = (sweep.parent / "whole/a/seed-0/metrics.jsonl").read_text().split("\n")[:2]
+    assert losses == [json.loads(line)["loss/identity"] for line in again]
+
+
+def test_a_run_that_diverges_is_recorded_and_the_sweep_goes_on(capfd, sweep, monkeypatch):
+    output = sweep.parent / "out"
+    shutil.rmtree(output / "a")
+    change(sweep, rows={"A": {}, "new": {"train.optimizer.lr": 0.3}, "B": ROWS["B"]})
+    trained = []
+
+    def diverge(config, folder, *, device):
+        trained.append(folder.parent.name)
+        folder.mkdir(parents=True)
+        raise TrainingDiverged("loss 'identity' became nan")
+
+    monkeypatch.setattr(runner, "train_run", diverge)
+    for _ in range(2):
+        status, out, err = call(capfd, sweep, "--output", output, "--json")
+        assert status == 1
+        assert "2 runs failed" in err and "a/seed-0, new/seed-0" in err
+    assert trained == ["a", "new"]  # not tried again
+    rows = json.loads(out)["rows"]
+    assert [row["runs"][0]["status"] for row in rows] == ["failed", "failed", "done"]
+    assert rows[0]["runs"][0]["message"] == "loss 'identity' became nan"
+    table = (output / "ablation.md").read_text()
+    assert "| A | failed |" in table and "Failed: a/seed-0: loss 'identity' became nan" in table
+
+
+def test_missing_images_are_named_before_the_first_run(capfd, sweep):
+    change(sweep, rows={"A": {"train.epochs": 2}, "B": {"data.root": "/nowhere"}}, set={})
+    status, _, err = call(capfd, sweep, "--output", sweep.parent / "new")
+    assert status == 2 and "nowhere" in err
+    assert not (sweep.parent / "new").exists()
+
+
+def test_two_calls_in_one_folder_are_refused(capfd, sweep):
+    output = sweep.parent / "out"
+    with runner.claim(output):
+        status, _, err = call(capfd, sweep, "--output", output)
+    assert (status, "another process" in err) == (2, True)
+
+
+# The table.
+
+
+def scores(value):
+    return TrialScores(**dict.fromkeys(SCORES, value), num_queries=8, num_valid_queries=8, num_gallery=9)
+
+
+def fabricate(run, folder, value, protocol="lwir, all against all"):
+    """A finished run with this score in one direction."""
+    folder.mkdir(parents=True)
+    run.config.save(folder / "config.yaml")
+    (folder / "metrics.jsonl").write_text('{"epoch": 1, "seconds": 2.5}\n')
+    means = dict.fromkeys(SCORES, value)
+    options = {"dataset": run.config.data.name, "protocol": protocol, "rerank": "off", "cmc_unit": "image"}
+    row = Result(
+        **{**options, "method": "baseline", "direction": Direction.I2V, "seed": run.repeat["train.seed"]},
+        data_root=str(run.config.data.options.root),
+        trials=(scores(value),),
+        mean=means,
+        std=dict.fromkeys(SCORES, 0.0),
+        cmc=(value,) * 20,
+        chance={"rank1": 0.1, "mAP": 0.2},
+    )
+    elsewhere = row.model_copy(update={"data_root": "/other/data"})
+    save_results(folder / "results.json", [row, elsewhere])
+
+
+@pytest.fixture
+def fabricated(tmp_path):
+    """Rows A, B, C and the empty D; B lacks seed 2."""
+    rows = {"A": {}, "B": ROWS["B"], "C|c": {"train.optimizer.lr": 0.2}, "D": {"train.optimizer.lr": 0.3}}
+    sweep = load_sweep(write(tmp_path, rows=rows, seeds=[0, 1, 2]))
+    values = {"A": [0.30, 0.32, 0.34], "B": [0.32, 0.30, None], "C|c": [0.31, 0.34, 0.37], "D": [None] * 3}
+    for run in sweep.runs:
+        value = values[run.row.name][run.repeat["train.seed"]]
+        if value is not None:
+            fabricate(run, tmp_path / "out" / run.folder, value)
+    return collect(sweep, tmp_path / "out")
+
+
+def test_statistics_pair_the_seeds_that_both_rows_have(fabricated):
+    a, b, c, d = fabricated["rows"]
+    assert [len(row["summary"]) for row in (a, b, c, d)] == [1, 1, 1, 0]
+    assert a["summary"][0]["difference"] is None
+    assert a["summary"][0]["std"]["mAP"] == pytest.approx(0.02)
+    # +0.02 and -0.02 with the seeds 0 and 1: no difference at all, p = 1.
+    assert (b["summary"][0]["n"], b["summary"][0]["difference"]["mAP"]["n"]) == (2, 2)
+    assert b["summary"][0]["difference"]["mAP"]["mean"] == pytest.approx(0)
+    # 0.01, 0.02, 0.03, as in test_significance.py; Holm doubles the smaller of two.
+    difference = c["summary"][0]["difference"]["mAP"]
+    assert difference["p"] == pytest.approx(1 - math.sqrt(12 / 14))
+    assert difference["p_holm"] == pytest.approx(2 * difference["p"])
+    assert a["runs"][0]["seconds"] == 2.5
+
+
+def test_the_markdown_says_what_its_numbers_are(fabricated):
+    page = markdown(json.loads(json.dumps(fabricated)))
+    assert page.startswith("# table\n\n## synthvi, lwir, all against all, infrared to visible, re-ranking off\n")
+    assert r"| C\|c | 34.00 ± 3.00 | 34.00 ± 3.00 |" in page
+    assert "| +2.00 [-0.48, +4.48] | 0.148 | 3 of 3 |" in page
+    assert "| D | - | - | - | - | - | - | - | 0 of 3 |" in page
+    assert "Chance: R1 10.00, mAP 20.00 (8 queries, 9 gallery images)." in page
+    assert "mean of 2 to 3 runs (seeds)" in page and "sample standard deviation" in page
+    assert "little power" in page and "Holm" in page
+    assert markdown(fabricated, level=3).startswith("### table\n\n#### ")
+    assert "C|c  34.00 ± 3.00" in text(fabricated)
+
+
+def test_regdbs_trials_are_averaged_as_one_test(tmp_path):
+    base = {**BASE, "data": {"name": "regdb", "root": "RegDB"}}
+    sweep = load_sweep(write(tmp_path, base, rows=ROWS, repeat={"data.trial": [1, 10]}))
+    for number, run in enumerate(sweep.runs):
+        fabricate(run, tmp_path / "out" / run.folder, 0.1 * number, f"trial {run.repeat['data.trial']}")
+    ablation = collect(sweep, tmp_path / "out")
+    assert ablation["rows"][0]["runs"][0]["folder"] == "a/trial-1-seed-0"
+    (entry,) = ablation["rows"][0]["summary"]
+    assert (entry["protocol"], entry["n"]) == ("trial 1 + 10", 4)
+    assert entry["mean"]["mAP"] == pytest.approx(np.mean([0.0, 0.2, 0.4, 0.6]))
+    assert "(seeds and data.trial)" in markdown(ablation)
+
+
+@pytest.mark.parametrize(("rows", "is_trend"), [({}, True), ({"A": {}}, True), (ROWS, False)])
+def test_one_varied_number_is_drawn_as_a_line(tmp_path, monkeypatch, rows, is_trend):
+    content = {"rows": rows} if rows else {}
+    sweep = load_sweep(write(tmp_path, grid={"method.loss.triplet": [2, 0.5]}, **content))
+    for run in sweep.runs:
+        fabricate(run, tmp_path / "out" / run.folder, 0.1 * run.config.method.options.loss.triplet)
+    ablation = collect(sweep, tmp_path / "out")
+    ElementTree.fromstring(pictures.chart(ablation))
+    drawn = []
+    monkeypatch.setattr(pictures, "trend_chart", lambda panels, **options: drawn.append(panels))
+    pictures.chart(ablation)
+    assert bool(drawn) == is_trend
+    if drawn:
+        trend = next(iter(drawn[0].values()))["mAP, %"]
+        assert (trend.x, trend.y) == ([0.5, 2], pytest.approx([5, 20]))
+        assert trend.reference == (pytest.approx(10) if rows else None)
