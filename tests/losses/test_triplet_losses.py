@@ -42,6 +42,26 @@ def test_batch_hard_slow_reference():
     assert triplet_loss(x, pids).item() == pytest.approx(sum(hinges) / len(hinges), rel=1e-12)
 
 
+def test_random_triplets_by_hand():
+    x = torch.tensor([[0.0], [1.0], [5.0], [9.0]])
+    pids = torch.tensor([1, 1, 2, 2])
+    # Each anchor has one positive (distances 1, 1, 4, 4) and one of two negatives: 16 equally likely batches.
+    negatives = [(5, 9), (4, 8), (5, 4), (9, 8)]
+    means = {
+        round(
+            sum(max(0, 4 + p - n[k >> i & 1]) for i, (p, n) in enumerate(zip((1, 1, 4, 4), negatives, strict=True)))
+            / 4,
+            6,
+        )
+        for k in range(16)
+    }
+    torch.manual_seed(0)
+    drawn = {round(triplet_loss(x, pids, margin=4.0, mining="random").item(), 6) for _ in range(200)}
+    assert drawn == means
+    hard = triplet_loss(x, pids, margin=4.0).item()
+    assert hard == pytest.approx(max(means))
+
+
 def test_an_anchor_without_a_positive_is_left_out_unless_peer():
     x = torch.tensor([[0.0], [1.0], [3.0]])
     pids = torch.tensor([5, 5, 7])
@@ -94,6 +114,23 @@ def test_hetero_center_by_hand():
     # Hinges: 0.3 + 1 - 1.5 -> 0; 0.3 + 1 - 0.5 = 0.8; 0.3 + 2.5 - 0.5 = 2.3; 0.3 + 2.5 - 3 -> 0.
     loss = hetero_center_triplet_loss(x, pids, modalities)
     assert loss.item() == pytest.approx((0.8 + 2.3) / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_hetero_center_is_the_equation_of_its_paper(order):
+    """Eq. 6 of DFW-SLN: both modalities' centres of every identity as anchors, centres of all others as negatives."""
+    x, pids, modalities = batch(seed=order)
+    center = {(i, m): x[(pids == i) & (modalities == m)].mean(0) for i in range(3) for m in range(2)}
+    total = 0.0
+    for i in range(3):
+        for m in range(2):
+            positive = distance(center[i, m], center[i, 1 - m])
+            negative = min(distance(center[i, m], center[j, n]) for j in range(3) if j != i for n in range(2))
+            total += max(0.0, 0.8 + positive - negative)
+    summed = hetero_center_triplet_loss(x, pids, modalities, margin=0.8, reduction="sum")
+    assert total > 0
+    assert summed.item() == pytest.approx(total, rel=1e-12)
+    assert hetero_center_triplet_loss(x, pids, modalities, margin=0.8).item() == pytest.approx(total / 6, rel=1e-12)
 
 
 def test_hetero_center_slow_reference_on_unequal_groups():

@@ -134,3 +134,35 @@ def test_an_unreachable_hub_is_noticed(monkeypatch):
 
     monkeypatch.setattr(weights_module, "urlopen", unreachable)
     assert not weights_module._hub_answers()
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return weights_module.shipped_trunk()
+
+
+def test_the_shipped_trunk_keeps_each_modality_apart(shipped):
+    model = TwoStreamResNet("resnet18", split=2, bn_specific=["layer2", "layer3", "layer4"], weights="default")
+    for name, value in model.state_dict().items():
+        stage, stream, rest = name.split(".", 2)
+        assert torch.equal(value, shipped[f"{stage}.{stream}.{rest}"])
+    assert model.layer2.visible[0].conv1.weight is model.layer2.infrared[0].conv1.weight
+    assert not torch.equal(model.layer2.visible[0].bn1.running_mean, model.layer2.infrared[0].bn1.running_mean)
+
+
+def test_a_shared_batch_norm_gets_the_mean_of_the_shipped_two(shipped):
+    model = TwoStreamResNet("resnet18", split=0, weights="default")
+    bn = model.layer3.body[0].bn1
+    two = [shipped[f"layer3.{stream}.0.bn1.running_var"] for stream in ("visible", "infrared")]
+    torch.testing.assert_close(bn.running_var, (two[0] + two[1]) / 2)
+    assert torch.equal(model.layer3.body[0].conv1.weight, shipped["layer3.visible.0.conv1.weight"])
+
+
+def test_the_shipped_trunk_fits_its_own_make_only(monkeypatch, tmp_path):
+    with pytest.raises(InputError, match=r"shipped model is a plain resnet18, this trunk is a resnet34.*backbone"):
+        TwoStreamResNet("resnet34", weights="default")
+    with pytest.raises(InputError, match="resnet18 of another make"):
+        TwoStreamResNet("resnet18", weights="default", non_local={"layer2": 1})
+    monkeypatch.setattr(weights_module, "SHIPPED", tmp_path)
+    with pytest.raises(InputError, match="is missing; reinstall vireid"):
+        TwoStreamResNet("resnet18", weights="default")
