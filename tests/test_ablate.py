@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,13 @@ def never(*arguments, **options):
 
 
 # The file.
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "configs" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_shipped_sweeps_are_sound(path):
+    assert load_sweep(path).runs
 
 
 def test_runs_go_seed_by_seed_and_rows_before_the_grid(tmp_path):

@@ -229,7 +229,7 @@ def ablate(
 ) -> None:
     """Train and evaluate every row of a table with every seed; the same command goes on after Ctrl-C.
 
-    Example: vireid ablate configs/ablations/components.yaml --set train.epochs=5
+    Example: vireid ablate configs/sweeps/dfw_sln_table1_regdb.yaml --set data.root=data/RegDB
     """
     from vireid.ablation.runner import run_sweep
     from vireid.ablation.tables import failed_runs, text

@@ -8,7 +8,7 @@ from vireid import config as configuration
 from vireid.ablation.sweep import PlannedRun
 from vireid.config import ExperimentConfig
 from vireid.errors import InputError
-from vireid.evaluation.results import Result, load_results
+from vireid.evaluation.results import Result, load_results, rerank_states
 from vireid.sample import Direction
 from vireid.training import checkpoint
 
@@ -71,9 +71,8 @@ def epochs_logged(folder: Path) -> list[dict[str, Any]]:
 def _has_wanted_rows(run: PlannedRun, folder: Path) -> bool:
     asked = run.config.evaluation
     directions = list(Direction) if asked.direction == "both" else [Direction(asked.direction)]
-    reranks = ["off", "k-reciprocal"] if str(asked.rerank) == "both" else [asked.rerank]
     found = {(row.direction, row.rerank) for row in own_results(folder)}
-    return all((direction, rerank) in found for direction in directions for rerank in reranks)
+    return all((direction, rerank) in found for direction in directions for rerank in rerank_states(asked.rerank))
 
 
 def _data_root(config: ExperimentConfig) -> str:

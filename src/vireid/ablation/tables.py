@@ -126,7 +126,8 @@ def caption(ablation: Plain) -> str:
     """What the numbers, the ±, the intervals and the p-values are."""
     means = sorted({entry["n"] for row in ablation["rows"] for entry in row["summary"]})
     parts = ["In percent."]
-    over = " and ".join(["seeds", *(key for key in ablation["repeat"])])
+    axes = {"seeds": ablation["seeds"], **ablation["repeat"]}
+    over = " and ".join([name for name, values in axes.items() if len(values) > 1] or ["one seed"])
     if means:
         few = f"{means[0]}" if len(means) == 1 else f"{means[0]} to {means[-1]}"
         parts.append(f"Each score is the mean of {few} run{'s' if means[-1] > 1 else ''} ({over}).")
@@ -140,6 +141,10 @@ def caption(ablation: Plain) -> str:
             "confidence interval of a paired t-test; p is its two-sided p-value, corrected by Holm's method for the "
             "number of rows compared in the table."
         )
+    if ablation["repeat"]:
+        # Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 2003.
+        names = " and ".join(ablation["repeat"])
+        parts.append(f"Runs of different {names} may share data; the test takes them as independent and is optimistic.")
     if means and 2 <= means[-1] <= 4:
         parts.append(f"With {means[-1]} runs a row the test has little power: a high p does not show that rows agree.")
     if means == [1]:
