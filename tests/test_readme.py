@@ -1,4 +1,4 @@
-"""The README's commands name what exists, and its Python block runs."""
+"""The commands of README and docs name what exists, the README's Python block runs, tables and links are right."""
 
 import re
 import shlex
@@ -12,7 +12,8 @@ import yaml
 from vireid.cli import app
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", "\n".join(page.read_text() for page in PAGES), re.DOTALL)
 COMMANDS = [
     shlex.split(line, comments=True)
     for language, block in BLOCKS
@@ -38,6 +39,18 @@ def test_make_targets_exist():
     for language, block in BLOCKS:
         for target in re.findall(r"^make (\w+)", block, re.MULTILINE) if language == "sh" else []:
             assert f"\n{target}:" in makefile
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_every_table_is_the_one_the_result_files_give():
+    import make_tables
+
+    assert make_tables.main(check=True) == 0
 
 
 def test_the_python_block_runs(tmp_path, monkeypatch):

@@ -1,23 +1,33 @@
-"""Write the result table of README.md from `benchmarks/results/demo/*.json`: `python tools/make_tables.py [--check]`.
+"""Write the tables of README.md and docs/ from result files: `python tools/make_tables.py [--check]`.
 
-The files are those of `vireid demo` (`results-untrained.json` and so on). With `--check` nothing is written and the
-exit status is 1 if the table in README.md is not the one the files give.
+Every table stands between a pair of marks, `<!-- name:begin -->` and `<!-- name:end -->`, and comes from files that
+`vireid demo`, `vireid ablate`, `vireid profile` and `vireid evaluate` wrote into `benchmarks/results`, or, where it
+quotes a paper, from `benchmarks/published`. With `--check` nothing is written and the exit status is 1 if a table is
+not the one the files give.
 """
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from vireid import costs
+from vireid.ablation import tables
 from vireid.demo import MODELS
 from vireid.evaluation.results import Result, load_results
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+RESULTS = ROOT / "benchmarks" / "results"
+DFW_SLN = RESULTS / "dfw_sln"
 DIRECTIONS = {"i2v": "infrared to visible", "v2i": "visible to infrared"}
 
 
-def table(folder: Path) -> str:
-    """The rows of all models as Markdown, with the level of chance."""
-    rows = [(model, row) for model in MODELS for row in load_results(folder / f"results-{model}.json")]
+def demo_table() -> str:
+    """What `vireid demo` reached, with the level of chance."""
+    rows = [(model, row) for model in MODELS for row in load_results(RESULTS / "demo" / f"results-{model}.json")]
     lines = ["| SynthVI-mini | search | model | re-ranking | Rank-1 | mAP | mINP |", "|---|---|---|---|---|---|---|"]
     for protocol, direction in dict.fromkeys((row.protocol, row.direction) for _, row in rows):
         chosen = [(model, row) for model, row in rows if (row.protocol, row.direction) == (protocol, direction)]
@@ -46,16 +56,106 @@ def _measured(rows: list[tuple[str, Result]]) -> str:
     return "infrared to visible, " + "; ".join(sizes.values())
 
 
+def ablation(name: str) -> dict[str, Any]:
+    """What `vireid ablate` wrote."""
+    content: dict[str, Any] = json.loads((DFW_SLN / name / "ablation.json").read_text(encoding="utf-8"))
+    return content
+
+
+def dfw_sln_ablation(name: str) -> str:
+    """All tables of a sweep, its chart first."""
+    chart = f"![{name}](../../benchmarks/results/dfw_sln/{name}/ablation.svg)"
+    _, _, body = tables.markdown(ablation(name), level=3).partition("\n\n")
+    return f"{chart}\n\n{body.rstrip()}"
+
+
+def dfw_sln_start() -> str:
+    """The shipped model itself on the people of the ablation: where its runs come from."""
+    rows = load_results(DFW_SLN / "default.json")
+    texts = [
+        f"{DIRECTIONS[row.direction]}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
+        for row in rows
+    ]
+    return "For comparison, the shipped model as it is, on the same test people: " + "; ".join(texts) + "."
+
+
+def dfw_sln_measured() -> str:
+    """The ablation of Table 1 and its starting point."""
+    return f"{dfw_sln_ablation('table1_synthvi_nir')}\n\n{dfw_sln_start()}"
+
+
+def dfw_sln_published() -> str:
+    """The paper's Tables 1, 3 and 4, as it prints them."""
+    published = yaml.safe_load((ROOT / "benchmarks/published/dfw_sln.yaml").read_text())
+    blocks = []
+    for title, name in (("Table 1", "table1"), ("From Tables 3 and 4", "tables3and4")):
+        columns = published[name]["columns"]
+        lines = [f"| {title} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        for row, values in published[name]["rows"].items():
+            lines.append(f"| {row} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+        blocks.append("\n".join(lines))
+    note = "In percent, as the paper prints them. (RK): with k-reciprocal re-ranking. RE: random erasing."
+    return "\n\n".join([*blocks, note])
+
+
+def dfw_sln_costs() -> str:
+    """The paper's Table 2, counted and timed."""
+    return costs.markdown(json.loads((DFW_SLN / "costs.json").read_text(encoding="utf-8")))
+
+
+def dfw_sln_summary() -> str:
+    """One table for the README: Rank-1 and mAP of every row, infrared to visible, without re-ranking."""
+    content = ablation("table1_synthvi_nir")
+    entries = {
+        row["row"]: entry
+        for row in content["rows"]
+        for entry in row["summary"]
+        if (entry["direction"], entry["rerank"]) == ("i2v", "off")
+    }
+    lines = ["| SynthVI nir | Rank-1 | mAP | mAP against A, 95 % interval |", "|---|---|---|---|"]
+    for row, entry in entries.items():
+        scores = [f"{100 * entry['mean'][name]:.1f} ± {100 * entry['std'][name]:.1f}" for name in ("rank1", "mAP")]
+        lines.append(f"| {row} | {' | '.join(scores)} | {_against(entry['difference'])} |")
+    count = len(content["seeds"])
+    remark = f"In percent, infrared to visible, mean ± standard deviation over {count} seeds; RE: random erasing."
+    return "\n".join([*lines, "", remark])
+
+
+def _against(difference: dict[str, Any] | None) -> str:
+    if difference is None:
+        return ""
+    mean, low, high = (100 * difference["mAP"][name] for name in ("mean", "low", "high"))
+    return f"{mean:+.1f}, {low:+.1f} to {high:+.1f}"
+
+
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results": demo_table, "dfw_sln": dfw_sln_summary},
+    "docs/methods/dfw_sln.md": {
+        "published": dfw_sln_published,
+        "synthvi": dfw_sln_measured,
+        "scratch": lambda: dfw_sln_ablation("scratch_synthvi_nir"),
+        "costs": dfw_sln_costs,
+    },
+}
+
+
+def filled(file: str) -> str:
+    """The text of a file with every table as the result files give it."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    for name, make in TABLES[file].items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{make()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
 def main(check: bool) -> int:
-    """Write README.md, or say whether it is as it should be."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    wanted = f"{before}{BEGIN}\n{table(ROOT / 'benchmarks/results/demo')}\n{END}{after}"
+    """Write the files, or say whether they are as they should be."""
+    wanted = {file: filled(file) for file in TABLES}
     if check:
-        return int(wanted != text)
-    readme.write_text(wanted)
+        return int(any((ROOT / file).read_text(encoding="utf-8") != text for file, text in wanted.items()))
+    for file, text in wanted.items():
+        (ROOT / file).write_text(text, encoding="utf-8")
     return 0
 
 

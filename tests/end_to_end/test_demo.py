@@ -53,9 +53,3 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="is not empty and holds no demo"):
         demo.run_demo(tmp_path)
-
-
-def test_the_readme_table_is_the_one_the_results_give():
-    import make_tables
-
-    assert make_tables.main(check=True) == 0
