@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from vireid.losses.identity import identity_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
-from vireid.methods.base import Method
+from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import TwoStreamResNet
@@ -92,11 +92,7 @@ class AGW(Method):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Trunk with its non-local blocks at `trunk_lr_scale`, the rest at the full rate."""
-        new = [*self.pool.parameters(), *self.neck.parameters()]
-        return [
-            {"params": list(self.backbone.parameters()), "lr_scale": self.config.trunk_lr_scale},
-            {"params": [parameter for parameter in new if parameter.requires_grad], "lr_scale": 1.0},
-        ]
+        return trunk_and_rest(self, [self.backbone], self.config.trunk_lr_scale)
 
 
 def build(config: Config, num_identities: int) -> AGW:

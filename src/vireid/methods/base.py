@@ -4,6 +4,7 @@ Shapes: N images, B images, D embedding size, H and W image height and width.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,3 +29,13 @@ class Method(nn.Module):
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimiser groups `{"params": [...], "lr_scale": float}`; `lr_scale` multiplies the base rate."""
+
+
+def trunk_and_rest(method: nn.Module, trunk: Sequence[nn.Module], trunk_lr_scale: float) -> list[dict[str, Any]]:
+    """Optimiser groups of most methods: pretrained modules at `trunk_lr_scale`, all that is new at the full rate."""
+    pretrained = {id(parameter): parameter for module in trunk for parameter in module.parameters()}
+    rest = [p for p in method.parameters() if id(p) not in pretrained and p.requires_grad]
+    return [
+        {"params": list(pretrained.values()), "lr_scale": trunk_lr_scale},
+        {"params": rest, "lr_scale": 1.0},
+    ]

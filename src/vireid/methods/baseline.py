@@ -26,7 +26,7 @@ from vireid.losses.contrastive import cross_modality_contrastive_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.triplet import triplet_loss
-from vireid.methods.base import Method
+from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import AveragePool, GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
@@ -131,11 +131,7 @@ class Baseline(Method):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The pretrained trunk at `trunk_lr_scale`, the layers on top at the full rate."""
-        new = [*self.pool.parameters(), *self.neck.parameters()]
-        return [
-            {"params": list(self.backbone.parameters()), "lr_scale": self.config.trunk_lr_scale},
-            {"params": [parameter for parameter in new if parameter.requires_grad], "lr_scale": 1.0},
-        ]
+        return trunk_and_rest(self, [self.backbone], self.config.trunk_lr_scale)
 
 
 def build(config: Config, num_identities: int) -> Baseline:

@@ -30,7 +30,7 @@ from vireid.losses.distance import full_precision
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import triplet_loss
-from vireid.methods.base import Method
+from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet, copy_sharing_convolutions
@@ -175,13 +175,8 @@ class DFWSLN(Method):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The pretrained trunk with both layer4 at `trunk_lr_scale`, the necks at the full rate."""
-        twin = [] if self.twin is None else list(self.twin.parameters())
-        shared = {id(parameter) for parameter in self.backbone.parameters()}
-        trunk = [*self.backbone.parameters(), *(parameter for parameter in twin if id(parameter) not in shared)]
-        return [
-            {"params": trunk, "lr_scale": self.config.trunk_lr_scale},
-            {"params": [p for p in self.necks.parameters() if p.requires_grad], "lr_scale": 1.0},
-        ]
+        trunk = [self.backbone] if self.twin is None else [self.backbone, self.twin]
+        return trunk_and_rest(self, trunk, self.config.trunk_lr_scale)
 
 
 def build(config: Config, num_identities: int) -> DFWSLN:

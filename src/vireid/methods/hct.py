@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from vireid.errors import InputError
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
-from vireid.methods.base import Method
+from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import TwoStreamResNet
@@ -162,11 +162,7 @@ class HCT(Method):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The pretrained trunk at `trunk_lr_scale`, the layers on top at the full rate."""
-        new = [parameter for parameter in self.head.parameters() if parameter.requires_grad]
-        return [
-            {"params": list(self.backbone.parameters()), "lr_scale": self.config.trunk_lr_scale},
-            {"params": new, "lr_scale": 1.0},
-        ]
+        return trunk_and_rest(self, [self.backbone], self.config.trunk_lr_scale)
 
 
 def cut(maps: Tensor, parts: int) -> tuple[Tensor, ...]:
