@@ -3,7 +3,6 @@
 Shapes: N images that could be read, D embedding size.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from vireid.atomic import replacing
 from vireid.data.cache import Unreadable, decode_blocks
 from vireid.data.files import IMAGE_SUFFIXES
 from vireid.data.manifest import read_csv
@@ -133,9 +133,8 @@ def _require_writable(output: Path) -> None:
 
 
 def _save(result: Embeddings, output: Path) -> None:
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with replacing(output) as temporary, temporary.open("wb") as file:
             if output.suffix == ".npz":
                 np.savez(
                     file,
@@ -150,11 +149,8 @@ def _save(result: Embeddings, output: Path) -> None:
                 vectors = pa.FixedSizeListArray.from_arrays(result.embeddings.ravel(), result.embeddings.shape[1])
                 columns = {"embedding": vectors, "path": result.paths, "modality": result.modality}
                 parquet.write_table(pa.table(columns), file)
-        temporary.replace(output)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror or error}; free some disk space") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _say(line: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from vireid.atomic import write_text
 from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
 from vireid.evaluation.results import RerankChoice
@@ -61,6 +62,11 @@ class Named:
     module: ModuleType
     options: Any
 
+    @property
+    def root(self) -> str:
+        """Where a data set lies, as results name it; its name where it has no folder."""
+        return str(getattr(self.options, "root", self.name))
+
     def to_dict(self) -> dict[str, Any]:
         """Back to what the YAML file holds."""
         return {"name": self.name, **self.options.model_dump(mode="json")}
@@ -84,7 +90,11 @@ class ExperimentConfig:
 
     def save(self, path: Path) -> None:
         """Write the resolved YAML."""
-        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted key, for example `train.optimizer.lr`."""
+        return _flat(self.to_dict(), "")
 
     def override(self, changes: Mapping[str, Any]) -> "ExperimentConfig":
         """A copy with dotted keys changed, for example `{"data.root": "/data/RegDB"}`."""
@@ -92,6 +102,13 @@ class ExperimentConfig:
         for key, value in changes.items():
             _set(plain, key, value)
         return from_dict(plain)
+
+
+def _flat(plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

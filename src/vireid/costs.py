@@ -6,8 +6,6 @@ A report is plain data, as `vireid profile --output` writes it:
 """
 
 import json
-import os
-import platform
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +13,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-import torch
-
 from vireid import config as configuration
+from vireid.atomic import write_text
 from vireid.config import ExperimentConfig
 from vireid.embedder import without_download
 from vireid.errors import InputError
-from vireid.models.precision import fastest_precision, resolve_device
+from vireid.models.precision import device_name, fastest_precision, resolve_device
 from vireid.profile import Compared, Setting, compare
 
 FORMAT = 1
@@ -159,7 +156,7 @@ def make_report(cases: Sequence[Case], compared: Sequence[Compared], repeats: in
         "device": first.device,
         "precision": first.precision,
         "threads": first.threads,
-        "processor": _processor(first.device),
+        "processor": device_name(first.device),
     }
 
 
@@ -176,16 +173,6 @@ def _row(case: Case, costs: Compared) -> dict[str, Any]:
         "paper": asdict(case.paper) if case.paper else None,
         "note": case.note,
     }
-
-
-def _processor(device: str) -> str:
-    """Name of what the times were measured on, as far as the system tells."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def text_table(report: Mapping[str, Any]) -> str:
@@ -274,6 +261,4 @@ def require_writable(output: Path) -> None:
 
 def save(output: Path, report: Mapping[str, Any]) -> None:
     """Write the report, whole or not at all."""
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(output)
+    write_text(output, json.dumps(report, indent=1) + "\n")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vireid import config as configuration
+from vireid.atomic import write_text
 from vireid.config import ExperimentConfig
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
@@ -57,7 +58,7 @@ def run_demo(output: Path, *, device: str = "auto") -> Path:
         save_results(output / f"results-{name}.json", part)
     save_results(tuned.path / "results.json", rows[TUNED])
     path = output / "report.html"
-    page.write(path, _report(rows, tuned, config, device))
+    write_text(path, _report(rows, tuned, config, device))
     _say(f"\nreport: {path.absolute()}  ({time.perf_counter() - started:.0f} s)")
     _say(f"model:  {tuned.path}, for example: vireid evaluate {tuned.path}")
     return path

@@ -22,6 +22,7 @@ import torch
 from lightning_fabric import Fabric
 
 from vireid import config as configuration
+from vireid.atomic import write_text
 from vireid.config import ExperimentConfig, Named
 from vireid.data.cache import DecodedImages
 from vireid.data.synthvi import find_parts
@@ -42,7 +43,7 @@ from vireid.evaluation.results import (
     save_results,
 )
 from vireid.methods.base import Method
-from vireid.models.precision import resolve_device
+from vireid.models.precision import device_name, resolve_device
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
 from vireid.training.claim import claim
@@ -101,20 +102,13 @@ def resume_run(run: Path, overrides: Sequence[str] = (), *, device: str = "auto"
 
 
 def _require_same_experiment(old: ExperimentConfig, new: ExperimentConfig) -> None:
-    before, after = _flat(old.to_dict()), _flat(new.to_dict())
+    before, after = old.flat(), new.flat()
     for key in before | after:
         fixed = key != "data.root" and any(key == part or key.startswith(f"{part}.") for part in FIXED)
         if fixed and before.get(key) != after.get(key):
             raise InputError(
                 f"--set {key}={after.get(key)}: a resumed run keeps {before.get(key)}; start a new run instead"
             )
-
-
-def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in plain.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _train(config: ExperimentConfig, output: Path, resume: dict[str, Any] | None, device: str) -> Path:
@@ -142,7 +136,7 @@ def _train_into(output: Path, config: ExperimentConfig, fabric: Fabric, resume: 
         raise InputError("evaluation.select is val, but no identity is held out: set train.val_identities")
     training = [sample for sample in samples if sample.split == "train"]
     if not training:
-        raise InputError(f"{_root(config.data)} has no training images; expected split 'train' in it")
+        raise InputError(f"{config.data.root} has no training images; expected split 'train' in it")
     data, identities = _training_set(training, config, fabric)
     if resume is not None and resume["identities"] != identities:
         raise InputError(
@@ -193,10 +187,6 @@ def _write_head(output: Path, config: ExperimentConfig, device: str, *, fresh: b
         (output / "checkpoint_val.pt").unlink(missing_ok=True)
     config.save(output / "config.yaml")
     write_environment(output / "environment.json", device)
-
-
-def _root(data: Named) -> str:
-    return str(getattr(data.options, "root", data.name))
 
 
 def hold_out(samples: Sequence[Sample], identities: int, seed: int) -> list[Sample]:
@@ -423,7 +413,7 @@ def evaluate_method(
             method=config.method.name,
             seed=config.train.seed,
             selection=config.evaluation.select,
-            data_root=_root(data),
+            data_root=data.root,
             unreadable=gone,
             versions={"vireid": version("vireid"), "torch": version("torch")},
             progress=True,
@@ -444,7 +434,7 @@ def test_sets(
         options |= {} if root is None else {"root": root}
         data = configuration.named("data", {"name": kind, **options, **protocol})
     if root is None and getattr(data.options, "train_ids", None) == "all":
-        raise InputError(f"the run was trained on every identity of {_root(data)}; evaluate it on others with --data")
+        raise InputError(f"the run was trained on every identity of {data.root}; evaluate it on others with --data")
     if data.name != "synthvi":
         return [data]
     parts = find_parts(data.options.root)
@@ -482,10 +472,10 @@ def write_environment(path: Path, device: str) -> None:
         **{package: version(package) for package in packages},
         "commit": _commit(),
         "device": device,
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else platform.processor(),
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
     }
-    path.write_text(json.dumps(facts, indent=2) + "\n")
+    write_text(path, json.dumps(facts, indent=2) + "\n")
 
 
 def _commit() -> str | None:

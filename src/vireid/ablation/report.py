@@ -1,8 +1,6 @@
 """What a sweep has found so far, as plain data: `ablation.json`, and from it `ablation.md` and `ablation.svg`."""
 
 import json
-import os
-import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +10,7 @@ from typing import Any
 from vireid.ablation import pictures, tables
 from vireid.ablation.state import FAILURE, epochs_logged, own_results
 from vireid.ablation.sweep import PlannedRun, Row, Sweep, last_part, plain
+from vireid.atomic import write_text
 from vireid.evaluation.results import SCORES, Result
 from vireid.evaluation.significance import holm, mean_and_std, paired_comparison
 
@@ -32,9 +31,7 @@ def write(sweep: Sweep, output: Path) -> Plain:
         "ablation.svg": pictures.chart(ablation),
     }
     for name, content in contents.items():
-        temporary = output / f".{name}.{os.getpid()}"
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(output / name)
+        write_text(output / name, content)
     return ablation
 
 
@@ -151,14 +148,7 @@ def _environment(folders: Sequence[Path]) -> Plain:
         for key in dict.fromkeys(key for fact in facts for key in fact)
     }
     versions = {key: value for key, value in merged.items() if key not in MACHINE}
-    return {"versions": versions, **{key: merged.get(key, "") for key in MACHINE}, "cpu": _cpu()}
-
-
-def _cpu() -> str:
-    """The processor's name; where the system does not tell, its family."""
-    listing = Path("/proc/cpuinfo")
-    names = re.findall(r"^model name\s*: (.+)$", listing.read_text(), re.MULTILINE) if listing.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
+    return {"versions": versions, **{key: merged.get(key, "") for key in MACHINE}}
 
 
 def _portable(value: Any) -> Any:

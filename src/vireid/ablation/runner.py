@@ -10,6 +10,7 @@ from typing import Any
 from vireid.ablation.report import write
 from vireid.ablation.state import FAILURE, State, own_results, require_same_config, run_state
 from vireid.ablation.sweep import PlannedRun, Sweep, load_sweep
+from vireid.atomic import write_text
 from vireid.errors import InputError
 from vireid.experiment import evaluate_to_file, resume_run, train_run
 from vireid.training.claim import claim
@@ -88,9 +89,7 @@ def _finish(run: PlannedRun, state: State, folder: Path, device: str) -> None:
     """Whatever is left of a run: training, the rest of it, the evaluation."""
     if state != "new":
         # The images may lie elsewhere now, and other directions may be wanted; nothing else differs.
-        temporary = folder / f".config.yaml.{os.getpid()}"
-        run.config.save(temporary)
-        temporary.replace(folder / "config.yaml")
+        run.config.save(folder / "config.yaml")
     try:
         if state in ("new", "begun"):
             # Scores of earlier weights, from an evaluation by hand.
@@ -101,9 +100,7 @@ def _finish(run: PlannedRun, state: State, folder: Path, device: str) -> None:
             resume_run(folder, device=device)
     except TrainingDiverged as error:
         _say(f"{run.label} failed: {error}")
-        temporary = folder / f".{FAILURE}.{os.getpid()}"
-        temporary.write_text(f"{error}\n", encoding="utf-8")
-        temporary.replace(folder / FAILURE)
+        write_text(folder / FAILURE, f"{error}\n")
         return
     evaluate_to_file(str(folder), device=device)
 

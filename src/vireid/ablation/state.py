@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from vireid import config as configuration
 from vireid.ablation.sweep import PlannedRun
-from vireid.config import ExperimentConfig
 from vireid.errors import InputError
 from vireid.evaluation.results import Result, load_results, rerank_states
 from vireid.sample import Direction
@@ -39,7 +38,7 @@ def require_same_config(run: PlannedRun, folder: Path) -> None:
     path = folder / "config.yaml"
     if not path.exists():
         return
-    old, new = (_flat(config.to_dict()) for config in (configuration.load(path), run.config))
+    old, new = configuration.load(path).flat(), run.config.flat()
     for key in old | new:
         if key not in FREE and old.get(key) != new.get(key):
             raise InputError(
@@ -52,7 +51,7 @@ def own_results(folder: Path) -> list[Result]:
     """The rows of a run on its own test set, not those of `vireid evaluate --data`."""
     if not (folder / "results.json").exists():
         return []
-    root = _data_root(configuration.load(folder / "config.yaml"))
+    root = configuration.load(folder / "config.yaml").data.root
     return [row for row in load_results(folder / "results.json") if row.data_root == root]
 
 
@@ -73,15 +72,3 @@ def _has_wanted_rows(run: PlannedRun, folder: Path) -> bool:
     directions = list(Direction) if asked.direction == "both" else [Direction(asked.direction)]
     found = {(row.direction, row.rerank) for row in own_results(folder)}
     return all((direction, rerank) in found for direction in directions for rerank in rerank_states(asked.rerank))
-
-
-def _data_root(config: ExperimentConfig) -> str:
-    """As the rows of a results file name it."""
-    return str(getattr(config.data.options, "root", config.data.name))
-
-
-def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in plain.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

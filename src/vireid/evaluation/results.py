@@ -1,7 +1,6 @@
 """`results.json`: every trial of every evaluation of a run, with all that is needed to read the numbers."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vireid.atomic import write_text
 from vireid.errors import InputError
 from vireid.evaluation.metrics import CmcUnit, RetrievalMetrics
 from vireid.sample import Direction
@@ -108,9 +108,7 @@ def save_results(path: Path, rows: Iterable[Result]) -> list[Result]:
     merged.update({row.key: row for row in rows})
     plain = {"format": FORMAT, "results": [row.model_dump(mode="json") for row in merged.values()]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(plain, indent=1) + "\n")
     return list(merged.values())
 
 

@@ -1,9 +1,7 @@
 """One self-contained HTML page: no script, no outside request."""
 
 import html
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from vireid.figures.rank_sheet import STYLE as RANK_STYLE
 
@@ -45,10 +43,3 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
 def paragraph(text: str) -> str:
     """A paragraph of plain text."""
     return f'<p class="note">{html.escape(text)}</p>'
-
-
-def write(path: Path, text: str) -> None:
-    """Write the page whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -1,7 +1,8 @@
 """DFW-SLN: dynamic feature weakening and a segmented learning network.
 
 Paper: Dynamic Feature Weakening for Cross-Modality Person Re-Identification, Computers and Electrical
-Engineering, 2023 (manuscript COMPELECENG-D-23-00104R1). Equations and tables are numbered as there.
+Engineering, 2023 (https://www.sciencedirect.com/journal/computers-and-electrical-engineering), read as manuscript
+COMPELECENG-D-23-00104R1. Equations and tables are numbered as there.
 
 Idea: a two-stream ResNet relies on a few strongly responding regions. DFW weakens these regions of the map that
 layer4 gets, SLN gives layer4 a twin and penalises the two for looking at one place, and a hetero-centre triplet
@@ -236,7 +237,7 @@ def overlap_penalty(
     """`mean_b max(0, S - d_b)`, d the distance between the peaks of two maps `(B, h, w)` (Eq. 5).
 
     The hinge is taken image by image and then averaged; with `op_scale: by_S` it is divided by S. With `peak:
-    oap`, after Yang et al., CVPR 2019, it is instead the share of the smaller soft mask that the other covers.
+    oap`, after Yang et al., CVPR 2019 (https://doi.org/10.1109/CVPR.2019.00148), it is instead the share of the smaller soft mask that the other covers.
 
     Args:
         first: of one branch, not negative.

@@ -1,5 +1,8 @@
 """What computes, and in which number formats."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from vireid.errors import InputError
@@ -33,3 +36,13 @@ def fastest_precision(device: torch.device | str) -> str:
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     fast = kind == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
     return "bf16-mixed" if fast else "32-true"
+
+
+def device_name(device: torch.device | str) -> str:
+    """The make of the GPU or the processor, as far as the system tells."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

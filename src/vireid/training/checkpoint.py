@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vireid.atomic import replacing
 from vireid.errors import InputError
 
 KEYS = {"method": str, "model": dict, "epoch": int}
@@ -18,16 +19,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         InputError: the disk is full or the folder cannot be written; the old checkpoint stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:
         # torch wraps a failed write of its archive in a RuntimeError.
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {_first_line(error)}; free some disk space") from None
 
 

@@ -28,6 +28,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from vireid.atomic import write_text
 from vireid.data.augment import AugmentConfig, augment
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError, Stopped
@@ -294,9 +295,7 @@ class _Log:
         if enabled:
             old = self.path.read_text(errors="replace").splitlines() if keep_epochs and self.path.exists() else []
             kept = [line for line in old if 0 < _epoch_of(line) <= keep_epochs]
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            temporary.write_text("".join(line + "\n" for line in kept))
-            temporary.replace(self.path)
+            write_text(self.path, "".join(line + "\n" for line in kept))
 
     def write(self, epoch: int, row: dict[str, float]) -> None:
         if self.board is None:
