@@ -237,7 +237,8 @@ def overlap_penalty(
     """`mean_b max(0, S - d_b)`, d the distance between the peaks of two maps `(B, h, w)` (Eq. 5).
 
     The hinge is taken image by image and then averaged; with `op_scale: by_S` it is divided by S. With `peak:
-    oap`, after Yang et al., CVPR 2019 (https://doi.org/10.1109/CVPR.2019.00148), it is instead the share of the smaller soft mask that the other covers.
+    oap` it is instead the share of the smaller soft mask that the other covers, after the activation penalty of
+    Yang et al., CVPR 2019, https://doi.org/10.1109/CVPR.2019.00148.
 
     Args:
         first: of one branch, not negative.
