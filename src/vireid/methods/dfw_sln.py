@@ -37,7 +37,7 @@ from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet, copy_sharing_convolutions
 from vireid.sample import Batch
 
-NOISE = 0.01  # relative, on the twin of layer4: equal branches would get equal gradients for ever
+NOISE = 0.01  # relative, on the twin of layer4: where two soft peaks coincide the penalty has no direction
 TEMPERATURE = 0.1  # of the soft peak and the soft masks, for maps scaled to 0 ... 1
 
 
@@ -114,13 +114,15 @@ class DFWSLN(Method):
         self.config = config
         stages = [stage for stage in config.bn_specific if stage != "neck"]
         self.backbone = TwoStreamResNet(config.backbone, split=config.split, bn_specific=stages, weights=config.weights)
-        self.twin: nn.Module | None = None
-        if config.sln.enabled and config.sln.share != "all":
-            self.twin = _twin(self.backbone.get_submodule("layer4"), config.sln.share)
         self.pool = GeM(config.gem_p)
         width, specific = self.backbone.channels["layer4"], "neck" in config.bn_specific
-        branches = 2 if config.sln.enabled else 1
-        self.necks = nn.ModuleList(BNNeck(width, num_identities, specific=specific) for _ in range(branches))
+        self.necks = nn.ModuleList([BNNeck(width, num_identities, specific=specific)])
+        self.twin: nn.Module | None = None
+        # Last, so that with and without SLN a seed gives the same first branch.
+        if config.sln.enabled:
+            self.necks.append(BNNeck(width, num_identities, specific=specific))
+            if config.sln.share != "all":
+                self.twin = _twin(self.backbone.get_submodule("layer4"), config.sln.share)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses `identity`, `triplet`, `hetero_center` and `overlap` (Eq. 7), those with a factor above 0."""
@@ -142,7 +144,7 @@ class DFWSLN(Method):
                 margin=config.margin,
                 reduction=config.center_reduction,
             )
-        if config.sln.enabled and config.sln.lambda_:
+        if self.twin is not None and config.sln.lambda_:
             size = (batch.images.shape[2], batch.images.shape[3])
             focus = [focus_map(branch, self.pool) for branch in maps]
             losses["overlap"] = config.sln.lambda_ * overlap_penalty(focus[0], focus[1], config.sln, image_size=size)
@@ -212,15 +214,16 @@ def weakening_matrix(response: Tensor, config: WeakeningConfig) -> Tensor:
     A cell is strong if f >= mean(f) of its own image; e, in (0, 1], is the share of strong cells. D2 compares f,
     scaled to 0 ... 1, with beta instead: as it comes f has no upper end.
     """
-    f = response.detach().flatten(1).double()  # in double precision a constant map is not below its own mean
-    strong = f >= f.mean(1, keepdim=True)
-    factor = strong.double().mean(1, keepdim=True)
+    f = response.detach().flatten(1)
+    # The mean of a constant map can come out above it by a rounding error.
+    strong = f >= torch.minimum(f.mean(1, keepdim=True), f.amax(1, keepdim=True))
+    factor = strong.to(f.dtype).mean(1, keepdim=True)
     if config.matrix == "D1":
         factor = torch.full_like(factor, config.alpha)
     if config.matrix == "D2":
         low, high = f.amin(1, keepdim=True), f.amax(1, keepdim=True)
         strong = (f - low) / (high - low).clamp(min=1e-12) >= config.beta
-    return torch.where(strong, factor, 1.0).view(response.shape).to(response.dtype)
+    return torch.where(strong, factor, 1.0).view(response.shape)
 
 
 def focus_map(features: Tensor, pool: GeM) -> Tensor:
@@ -246,6 +249,12 @@ def overlap_penalty(
         config: metric, peak, S and op_scale.
         image_size: height and width in pixels of the images the maps belong to.
     """
+    # In bf16 positions are rounded to a sixteenth of a cell, more than the branches differ by at first.
+    with torch.autocast(first.device.type, enabled=False):
+        return _overlap(first, second, config, image_size)
+
+
+def _overlap(first: Tensor, second: Tensor, config: SegmentationConfig, image_size: tuple[int, int]) -> Tensor:
     if config.peak == "oap":
         masks = [torch.sigmoid((_to_unit(focus) - 0.5) / TEMPERATURE).flatten(1) for focus in (first, second)]
         smaller = torch.minimum(masks[0].sum(1), masks[1].sum(1))
@@ -257,7 +266,7 @@ def overlap_penalty(
     if config.peak == "st":
         # On the distance and not on the positions, whose difference has no direction where both peaks coincide.
         distance = hard + distance - distance.detach()
-    penalty = (config.S - distance).clamp(min=0).mean()
+    penalty = torch.relu(config.S - distance).mean()
     return penalty / config.S if config.op_scale == "by_S" and config.S > 0 else penalty
 
 
