@@ -1,12 +1,14 @@
 """What is particular to HCT."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
+from vireid import config as configuration
 from vireid.errors import InputError
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
@@ -201,3 +203,16 @@ def test_modality_specific_batch_norm_shares_the_convolutions():
 def test_bad_options_are_refused(options):
     with pytest.raises(ValidationError):
         hct.Config(**options)
+
+
+@pytest.mark.parametrize(
+    ("data", "gem_p", "part_weight", "smoothing", "identities", "images"),
+    [("sysu_mm01", 3, 1, 0.0, 6, 8), ("regdb", 10, 2, 0.1, 8, 4), ("llcm", 3, 1, 0.0, 6, 8)],
+)
+def test_the_shipped_settings_are_the_published_ones(data, gem_p, part_weight, smoothing, identities, images):
+    experiment = configuration.load(Path(__file__).parents[2] / f"configs/hct_{data}.yaml")
+    method, train = experiment.method.options, experiment.train
+    assert (method.split, method.parts, method.part_dim, method.gem_p) == (2, 6, 256, gem_p)
+    assert (method.loss.part_hetero_center, method.label_smoothing) == (part_weight, smoothing)
+    assert (train.identities, train.images_per_modality, train.epochs) == (identities, images, 60)
+    assert (train.optimizer.lr, train.schedule.name, experiment.images.augment.erase) == (0.1, "agw_step", 0)

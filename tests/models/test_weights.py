@@ -150,18 +150,24 @@ def test_the_shipped_trunk_keeps_each_modality_apart(shipped):
     assert not torch.equal(model.layer2.visible[0].bn1.running_mean, model.layer2.infrared[0].bn1.running_mean)
 
 
-def test_a_shared_batch_norm_gets_the_mean_of_the_shipped_two(shipped):
+def test_a_shared_batch_norm_gets_the_statistics_of_the_shipped_two_together(shipped):
     model = TwoStreamResNet("resnet18", split=0, weights="default")
     bn = model.layer3.body[0].bn1
-    two = [shipped[f"layer3.{stream}.0.bn1.running_var"] for stream in ("visible", "infrared")]
-    torch.testing.assert_close(bn.running_var, (two[0] + two[1]) / 2)
+    means, variances = (
+        [shipped[f"layer3.{stream}.0.bn1.running_{what}"] for stream in ("visible", "infrared")]
+        for what in ("mean", "var")
+    )
+    mean = (means[0] + means[1]) / 2
+    torch.testing.assert_close(bn.running_mean, mean)
+    squares = [variance + center**2 for variance, center in zip(variances, means, strict=True)]
+    torch.testing.assert_close(bn.running_var, (squares[0] + squares[1]) / 2 - mean**2)
     assert torch.equal(model.layer3.body[0].conv1.weight, shipped["layer3.visible.0.conv1.weight"])
 
 
 def test_the_shipped_trunk_fits_its_own_make_only(monkeypatch, tmp_path):
-    with pytest.raises(InputError, match=r"shipped model is a plain resnet18, this trunk is a resnet34.*backbone"):
+    with pytest.raises(InputError, match=r"without non-local blocks, this trunk is a resnet34; .*backbone"):
         TwoStreamResNet("resnet34", weights="default")
-    with pytest.raises(InputError, match="resnet18 of another make"):
+    with pytest.raises(InputError, match="this trunk is a resnet18 with them"):
         TwoStreamResNet("resnet18", weights="default", non_local={"layer2": 1})
     monkeypatch.setattr(weights_module, "SHIPPED", tmp_path)
     with pytest.raises(InputError, match="is missing; reinstall vireid"):

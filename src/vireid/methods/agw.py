@@ -47,7 +47,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "resnet50"
-    weights: str = Field("imagenet", description="imagenet, default, none, or the path of a state dict")
+    weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
     split: int = Field(1, ge=0, le=4, description="number of modality-specific stages")
     nl_width: int | None = Field(1, ge=1, description="inner channels of the non-local blocks; null: C / 2")
     gem_p: float = Field(3.0, ge=1, le=20)

@@ -56,8 +56,8 @@ class WeakeningConfig(BaseModel):
     apply: Literal["gate", "mask", "gate_residual", "literal"] = Field(
         "gate", description="F s, F M, F (1 + s) or s alone in every channel, with s = sigmoid(f M)"
     )
-    after: tuple[Literal["layer1", "layer2", "layer3"], ...] = ("layer3",)
-    train_only: bool = False
+    after: tuple[Literal["layer1", "layer2", "layer3"], ...] = Field(("layer3",), min_length=1)
+    train_only: bool = Field(False, description="layer4's BatchNorm then keeps the statistics of weakened maps")
 
 
 class SegmentationConfig(BaseModel):
@@ -66,7 +66,9 @@ class SegmentationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True)
 
     enabled: bool = True
-    share: Literal["none", "conv", "all"] = Field("none", description="what the two layer4 have in common")
+    share: Literal["none", "conv", "all"] = Field(
+        "none", description="what the two layer4 have in common; all: one layer4 with two classifiers, no penalty"
+    )
     metric: Literal["pixel", "grid", "grid_sq", "flat_index"] = Field("pixel", description="unit of distances and S")
     peak: Literal["st", "soft", "hard", "oap"] = Field(
         "st", description="straight-through, soft, or hard argmax (no gradient); oap: product of soft masks"

@@ -75,7 +75,7 @@ class TwoStreamResNet(nn.Module):
             shared.
         weights: `imagenet` (timm), the path of a state dict, or `none`; both streams start from the same
             weights. `default` is the trunk of the shipped model, which has one BatchNorm per modality: a shared
-            BatchNorm gets the mean of the two.
+            BatchNorm gets the statistics of both together and the mean of their scales and shifts.
         last_stride: stride of layer4; 1 keeps the map twice as high and wide as an ImageNet ResNet does.
         non_local: number of last blocks in a stage that a non-local block follows, for example `{"layer2":
             2}`.
@@ -126,8 +126,9 @@ class TwoStreamResNet(nn.Module):
         loaded = {key: _of_any_stream(shipped, key) for key in own}
         if any(value is None or value.shape != own[key].shape for key, value in loaded.items()):
             raise InputError(
-                f"method.weights default: the shipped model is a plain resnet18, this trunk is a {name} of another "
-                "make; set method.backbone to resnet18, or method.weights to imagenet, a file or none"
+                f"method.weights default: the shipped model is a resnet18 without non-local blocks, this trunk is a "
+                f"{name}{'' if name != 'resnet18' else ' with them'}; set another method.backbone or method, or "
+                "method.weights to imagenet, a file or none"
             )
         self.load_state_dict(loaded)
 
@@ -148,11 +149,15 @@ def _of_any_stream(trunk: Mapping[str, Tensor], key: str) -> Tensor | None:
     for same in (key, f"{stage}.body.{rest}"):
         if same in trunk:
             return trunk[same]
-    streams = [trunk.get(f"{stage}.{other}.{rest}") for other in ("visible", "infrared")]
-    found = [value for value in streams if value is not None]
-    if len(found) < 2:
+    streams = [f"{stage}.{other}." for other in ("visible", "infrared")]
+    if any(f"{stream}{rest}" not in trunk for stream in streams):
         return None
-    return torch.stack(found).float().mean(0).to(found[0].dtype)
+    both = torch.stack([trunk[f"{stream}{rest}"] for stream in streams])
+    mean = both.float().mean(0).to(both.dtype)
+    if not rest.endswith("running_var"):
+        return mean
+    centers = torch.stack([trunk[f"{stream}{rest.removesuffix('var')}mean"] for stream in streams])
+    return mean + centers.var(0, correction=0)
 
 
 def _check_bn_specific(bn_specific: Collection[str], split: int) -> None:
