@@ -1,9 +1,9 @@
 """Write the tables of README.md and docs/ from result files: `python tools/make_tables.py [--check]`.
 
 Every table stands between a pair of marks, `<!-- name:begin -->` and `<!-- name:end -->`, and comes from files that
-`vireid demo`, `vireid ablate`, `vireid profile` and `vireid evaluate` wrote into `benchmarks/results`, or, where it
-quotes a paper, from `benchmarks/published`. With `--check` nothing is written and the exit status is 1 if a table is
-not the one the files give.
+`vireid demo`, `ablate`, `profile` and `evaluate` or a script in `benchmarks/` wrote into `benchmarks/results`, or,
+where it quotes a paper, from `benchmarks/published`. With `--check` nothing is written and the exit status is 1 if a
+table is not the one the files give.
 """
 
 import json
@@ -42,8 +42,11 @@ def demo_table() -> str:
 
 
 def _score(row: Result, name: str) -> str:
-    spread = f" ± {100 * row.std[name]:.1f}" if len(row.trials) > 1 else ""
-    return f"{100 * row.mean[name]:.1f}{spread}"
+    return _with_spread(row.mean[name], row.std[name] if len(row.trials) > 1 else None)
+
+
+def _with_spread(mean: float, spread: float | None) -> str:
+    return f"{100 * mean:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
 
 
 def _measured(rows: list[tuple[str, Result]]) -> str:
@@ -85,17 +88,39 @@ def dfw_sln_measured() -> str:
 
 
 def dfw_sln_published() -> str:
-    """The paper's Tables 1, 3 and 4, as it prints them."""
-    published = yaml.safe_load((ROOT / "benchmarks/published/dfw_sln.yaml").read_text())
+    """The paper's tables, as it prints them."""
+    published = yaml.safe_load((ROOT / "benchmarks/published/dfw_sln.yaml").read_text(encoding="utf-8"))
     blocks = []
-    for title, name in (("Table 1", "table1"), ("From Tables 3 and 4", "tables3and4")):
-        columns = published[name]["columns"]
-        lines = [f"| {title} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
-        for row, values in published[name]["rows"].items():
-            lines.append(f"| {row} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
-        blocks.append("\n".join(lines))
-    note = "In percent, as the paper prints them. (RK): with k-reciprocal re-ranking. RE: random erasing."
-    return "\n\n".join([*blocks, note])
+    for content in published.values():
+        columns = content["columns"]
+        lines = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+        for row, values in content["rows"].items():
+            lines.append(f"| {row} | " + " | ".join(map(_printed, values)) + " |")
+        blocks += [f"**{content['title']}**", "\n".join(lines)]
+    note = (
+        "As the paper prints them. RE: random erasing. (RK): with k-reciprocal re-ranking. The paper's citations of the"
+    )
+    return "\n\n".join([*blocks, f"{note} other methods are left out."])
+
+
+def _printed(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value}" if isinstance(value, int) else f"{value:.2f}" if round(value, 2) == value else f"{value:.3f}"
+
+
+def dfw_sln_gate() -> str:
+    """What the gate of Eq. 3 lets through, by matrix."""
+    found = json.loads((DFW_SLN / "gate.json").read_text(encoding="utf-8"))
+    lines = ["| matrix | f, strong cells | f, weak cells | gate, strong | gate, weak |", "|---|---:|---:|---:|---:|"]
+    for row in found["rows"]:
+        cells = [row[name] for name in ("response_strong", "response_weak", "gate_strong", "gate_weak")]
+        lines.append(f"| {row['matrix']} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
+    note = (
+        f"Means over {found['images']} images of SynthVI-mini's test people ({found['height']}x{found['width']}), map "
+        f"after layer3 of the shipped model's trunk; `benchmarks/gate.py` writes the file."
+    )
+    return "\n".join([*lines, "", note])
 
 
 def dfw_sln_costs() -> str:
@@ -114,7 +139,7 @@ def dfw_sln_summary() -> str:
     }
     lines = ["| SynthVI nir | Rank-1 | mAP | mAP against A, 95 % interval |", "|---|---|---|---|"]
     for row, entry in entries.items():
-        scores = [f"{100 * entry['mean'][name]:.1f} ± {100 * entry['std'][name]:.1f}" for name in ("rank1", "mAP")]
+        scores = [_with_spread(entry["mean"][name], entry["std"][name]) for name in ("rank1", "mAP")]
         lines.append(f"| {row} | {' | '.join(scores)} | {_against(entry['difference'])} |")
     count = len(content["seeds"])
     remark = f"In percent, infrared to visible, mean ± standard deviation over {count} seeds; RE: random erasing."
@@ -122,7 +147,7 @@ def dfw_sln_summary() -> str:
 
 
 def _against(difference: dict[str, Any] | None) -> str:
-    if difference is None:
+    if difference is None or difference["mAP"]["low"] is None:
         return ""
     mean, low, high = (100 * difference["mAP"][name] for name in ("mean", "low", "high"))
     return f"{mean:+.1f}, {low:+.1f} to {high:+.1f}"
@@ -132,6 +157,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": demo_table, "dfw_sln": dfw_sln_summary},
     "docs/methods/dfw_sln.md": {
         "published": dfw_sln_published,
+        "gate": dfw_sln_gate,
         "synthvi": dfw_sln_measured,
         "scratch": lambda: dfw_sln_ablation("scratch_synthvi_nir"),
         "costs": dfw_sln_costs,
