@@ -14,6 +14,7 @@ import yaml
 
 from vireid.ablation import pictures, runner
 from vireid.ablation.report import collect
+from vireid.ablation.state import OWN_RESULTS
 from vireid.ablation.sweep import load_sweep
 from vireid.ablation.tables import markdown, text
 from vireid.cli import main
@@ -129,7 +130,17 @@ def test_changes_apply_in_order_and_may_replace_a_section(tmp_path):
         ({"rows": {"A b": {}, "a B": {"train.epochs": 2}}}, "rows 'A b' and 'a B' would share the folder 'a-b'"),
         ({"rows": {"A": {}, "B": {"train.epochs": 1}}}, "rows 'A' and 'B' are the same experiment"),
         ({"rows": {"±": {}}}, "needs a letter or a digit"),
-        ({"rows": {"epochs=2": {}}, "grid": {"train.epochs": [2]}}, "also a row of the grid"),
+        ({"rows": {"epochs=2": {}}, "grid": {"train.epochs": [2]}}, "two rows are named 'epochs=2'"),
+        ({"rows": {"A": {}, "B": {"evaluation.rerank": "k-reciprocal"}}}, "rows 'A' and 'B' are the same experiment"),
+        (
+            {"rows": ROWS, "repeat": {"train.paired": [0, 0.0]}},
+            "paired 0 seed 0' and 'A paired 0.0 seed 0' are the same",
+        ),
+        ({"rows": {"A": {}}, "repeat": {"data.root": ["m/x", "m-x"]}}, "would share the folder a/root-m-x-seed-0"),
+        ({"rows": {"A": {}, "A" * 61: {"train.epochs": 2}}}, "has 61 letters; shorten it to 60"),
+        ({"rows": {"A\nB": {}}}, "expected one line of text"),
+        ({"rows": ROWS, "title": ["a", "b"]}, "title: got ['a', 'b'], expected one line of text"),
+        ({"rows": ROWS, "base": 3}, "base: got 3, expected the path"),
         ({"rows": ROWS, "base": "none.yaml"}, "none.yaml does not exist"),
         ({"rows": {"A": {"base": "none.yaml"}}}, "none.yaml does not exist"),
         ({"rows": ROWS, "base": None}, "row 'A' has no base"),
@@ -150,6 +161,9 @@ def test_a_wrong_sweep_file_is_refused_before_anything_runs(tmp_path, content, m
     [
         ("base: base.yaml\nseeds: [0]\nrows:\n  A: {}\n  A: {train.epochs: 2}\n", "'A' is given twice"),
         ("rows: [", "not valid YAML"),
+        ("base: base.yaml\nseeds: [0]\ngrid: {train.start_from: [2020-01-01]}\n", "is a date; expected text"),
+        ("base: base.yaml\nseeds: [0]\ngrid: {train.epochs: &x [*x]}\n", "nested too deeply"),
+        ("title: off\nrows: {A: {}}\n", "title: got False, expected one line of text; quote it"),
         ("- 1", "holds list"),
     ],
 )
@@ -184,10 +198,11 @@ def change(sweep, **content):
 def test_a_sweep_leaves_run_folders_and_its_table(capfd, sweep, monkeypatch):
     output = sweep.parent / "out"
     assert {path.name for path in output.iterdir()} == {"a", "b", "ablation.json", "ablation.md", "ablation.svg"}
+    assert (output / "a/seed-0" / OWN_RESULTS).read_bytes() == (output / "a/seed-0/results.json").read_bytes()
     monkeypatch.setattr(runner, "train_run", never)
     status, out, err = call(capfd, sweep, "--output", output, "--json")
     assert status == 0, err
-    assert "2 of 2 runs are finished already" in err
+    assert "2 of 2 runs are finished already" in err and "ablation.md, .json and .svg" in err
     ablation = json.loads(out)
     assert ablation == json.loads((output / "ablation.json").read_text())
     assert (ablation["format"], ablation["reference"], ablation["seeds"]) == (1, "A", [0])
@@ -214,19 +229,21 @@ def test_rows_and_seeds_that_come_later_are_the_only_ones_trained(capfd, sweep):
     assert (output / "a/seed-0/checkpoint.pt").stat().st_mtime_ns == before
     assert not (output / "c/seed-0/checkpoint.pt").exists()
     assert "C  " in out and "1 of 1" in out
-    # Without its checkpoint it counts as finished all the same.
+    # Without its checkpoint it counts as finished all the same, but it cannot be scored anew.
     assert "3 of 3 runs are finished" in call(capfd, sweep, "--output", output)[2]
+    status, _, err = call(capfd, sweep, "--output", output, "--set", "evaluation.rerank=both")
+    assert status == 2 and "C seed 0: it is trained, but its weights were deleted" in err
+    assert (output / "c/seed-0" / OWN_RESULTS).exists()
 
 
-def test_only_what_is_missing_is_evaluated(capfd, sweep, data, tmp_path, monkeypatch):
+def test_only_what_is_missing_is_evaluated(capfd, sweep, monkeypatch):
     monkeypatch.setattr(runner, "train_run", never)
-    moved = shutil.copytree(data, tmp_path / "moved")
     output = sweep.parent / "out"
-    (output / "a/seed-0/results.json").unlink()
-    call_it = [sweep, "--output", output, "--set", f"data.root={moved}"]
-    status, _, err = call(capfd, *call_it)
+    (output / "a/seed-0" / OWN_RESULTS).unlink()
+    (output / "b/seed-0/results.json").unlink()  # whatever was evaluated by hand
+    status, _, err = call(capfd, sweep, "--output", output)
     assert status == 0 and "run 1 of 2: A seed 0" in err and "run 2 of 2" not in err, err
-    status, out, err = call(capfd, *call_it, "--set", "evaluation.rerank=k-reciprocal", "--json")
+    status, out, err = call(capfd, sweep, "--output", output, "--set", "evaluation.rerank=k-reciprocal", "--json")
     assert status == 0 and "run 2 of 2" in err, err
     groups = {(e["direction"], e["rerank"], e["n"]) for row in json.loads(out)["rows"] for e in row["summary"]}
     assert groups >= {(direction, "k-reciprocal", 1) for direction in ("i2v", "v2i")}
@@ -239,6 +256,79 @@ def test_a_folder_of_another_config_is_refused(capfd, sweep):
     assert status == 2
     assert "train.steps_per_epoch 1, the sweep now asks for 2" in err and "delete that folder" in err
     assert (output / "ablation.md").read_bytes() == table
+
+
+def test_other_images_are_not_taken_for_the_same(capfd, sweep, data, tmp_path):
+    moved = shutil.copytree(data, tmp_path / "moved")
+    status, _, err = call(capfd, sweep, "--output", sweep.parent / "out", "--set", f"data.root={moved}")
+    assert status == 2 and "data.root" in err and "if the same images lie there now, change" in err
+
+
+def test_the_folder_of_another_sweep_is_refused(capfd, sweep):
+    table = (sweep.parent / "out/ablation.md").read_bytes()
+    other = sweep.rename(sweep.with_name("other.yaml"))
+    status, _, err = call(capfd, other, "--output", sweep.parent / "out")
+    assert status == 2 and "holds the table of the sweep table.yaml" in err
+    assert (sweep.parent / "out/ablation.md").read_bytes() == table
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.yaml", "method: {name: base", "config.yaml is damaged"),
+        ("config.yaml", "method: {name: baseline}", "config.yaml is damaged (sections are missing)"),
+        (OWN_RESULTS, '{"format": 1', "A seed 0: "),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_run(capfd, sweep, name, content, message):
+    (sweep.parent / "out/a/seed-0" / name).write_text(content)
+    status, _, err = call(capfd, sweep, "--output", sweep.parent / "out")
+    assert status == 2 and message in err and "delete" in err
+
+
+def test_damaged_notes_of_a_finished_run_do_no_harm(capfd, sweep):
+    folder = sweep.parent / "out/a/seed-0"
+    (folder / "environment.json").write_text("[")
+    (folder / "metrics.jsonl").write_text('null\n{"epoch": 1, "seconds": "x"}\n{"epo')
+    status, out, err = call(capfd, sweep, "--output", sweep.parent / "out", "--json")
+    assert status == 0, err
+    assert json.loads(out)["rows"][0]["runs"][0]["status"] == "done"
+
+
+def test_what_a_later_run_lacks_is_named_before_the_first(capfd, sweep):
+    for change_of_b, message in (
+        ({"evaluation.select": "val"}, "no identity is held out"),
+        ({"train.identities": 5000}, "identities"),
+        ({"train.start_from": "nowhere"}, "nowhere"),
+        ({"data.train_ids": "all"}, "trained on every identity"),
+    ):
+        change(sweep, rows={"A": {"train.epochs": 3}, "B": change_of_b})
+        status, _, err = call(capfd, sweep, "--output", sweep.parent / "new")
+        assert status == 2 and "B seed 0: " in err and message in err, err
+        assert not (sweep.parent / "new/a").exists()
+
+
+def test_set_cannot_take_the_seeds_or_a_row_away(tmp_path):
+    path = write(tmp_path, rows=ROWS)
+    with pytest.raises(InputError, match="--set train: row 'B' of the sweep file sets it too"):
+        load_sweep(path, ["train={epochs: 2}"])
+    with pytest.raises(InputError, match=r"--set sets train\.seed, whose values are those of seeds"):
+        load_sweep(path, ["train.seed=3"])
+    only = write(tmp_path, rows={"A": {}})
+    runs = load_sweep(only, ["train={epochs: 2, identities: 3}"]).runs
+    assert [run.config.train.seed for run in runs] == [0, 1]
+
+
+def test_names_and_numbers_are_read_as_they_stand(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    path = tmp_path / "table.yaml"
+    path.write_text(
+        "base: base.yaml\nseeds: [0]\nrows: {no: {}, off: {train.epochs: 2}, 1.0: {train.epochs: 3}}\n"
+        "grid: {train.optimizer.lr: [1e-3, 2e-3]}\n"
+    )
+    sweep = load_sweep(path)
+    assert [row.name for row in sweep.rows] == ["no", "off", "1.0", "lr=0.001", "lr=0.002"]
+    assert sweep.grid == {"train.optimizer.lr": [0.001, 0.002]}
 
 
 def test_an_interrupted_sweep_goes_on_exactly(capfd, sweep, monkeypatch):
@@ -331,8 +421,8 @@ def fabricate(run, folder, value, protocol="lwir, all against all"):
         cmc=(value,) * 20,
         chance={"rank1": 0.1, "mAP": 0.2},
     )
-    elsewhere = row.model_copy(update={"data_root": "/other/data"})
-    save_results(folder / "results.json", [row, elsewhere])
+    save_results(folder / OWN_RESULTS, [row])
+    save_results(folder / "results.json", [row.model_copy(update={"protocol": "by hand"})])
 
 
 @pytest.fixture
@@ -365,15 +455,45 @@ def test_statistics_pair_the_seeds_that_both_rows_have(fabricated):
 
 def test_the_markdown_says_what_its_numbers_are(fabricated):
     page = markdown(json.loads(json.dumps(fabricated)))
-    assert page.startswith("# table\n\n## synthvi, lwir, all against all, infrared to visible, re-ranking off\n")
+    assert page.startswith(
+        "# table\n\nBase: base.yaml. Seeds: 0, 1, 2. Epochs: 1.\n\n- A: the base as it is\n- B: `train."
+    )
+    assert "\n## synthvi, lwir, all against all, infrared to visible\n" in page
     assert r"| C\|c | 34.00 ± 3.00 | 34.00 ± 3.00 |" in page
     assert "| +2.00 [-0.48, +4.48] | 0.148 | 3 of 3 |" in page
     assert "| D | - | - | - | - | - | - | - | 0 of 3 |" in page
     assert "Chance: R1 10.00, mAP 20.00 (8 queries, 9 gallery images)." in page
     assert "mean of 2 to 3 runs (seeds)" in page and "sample standard deviation" in page
+    assert "4 of 12 runs are still to come." in page
     assert "little power" in page and "Holm" in page
-    assert markdown(fabricated, level=3).startswith("### table\n\n#### ")
+    deeper = markdown(fabricated, level=3)
+    assert deeper.startswith("### table\n") and "\n#### synthvi" in deeper
     assert "C|c  34.00 ± 3.00" in text(fabricated)
+
+
+def test_rows_on_fewer_images_are_not_compared(tmp_path):
+    sweep = load_sweep(write(tmp_path, rows=ROWS, seeds=[0, 1]))
+    for run in sweep.runs:
+        fabricate(run, tmp_path / "out" / run.folder, 0.3)
+        if run.row.name == "B":
+            file = tmp_path / "out" / run.folder / OWN_RESULTS
+            (row,) = load_results(file)
+            trial = row.trials[0].model_copy(update={"num_queries": 7})
+            save_results(file, [row.model_copy(update={"trials": (trial,), "unreadable": ("x.jpg",)})])
+    ablation = collect(sweep, tmp_path / "out")
+    assert ablation["rows"][1]["summary"][0]["difference"] is None
+    assert "Not the same test for all rows: row 'B': 1 test images could not be read." in markdown(ablation)
+
+
+def test_nothing_of_this_machine_is_in_the_json(tmp_path):
+    secret = "/home/me/secret"
+    rows = {"A": {}, "B": {"method": {**BASE["method"], "weights": f"{secret}/w.pt"}}}
+    content = {"rows": rows, "set": {"data": {**BASE["data"], "root": f"{secret}/data"}}}
+    grid = {"train.start_from": [f"{secret}/run"]}
+    sweep = load_sweep(write(tmp_path, grid=grid, repeat={"data.root": [f"{secret}/x", f"{secret}/y"]}, **content))
+    for run in sweep.runs:
+        fabricate(run, tmp_path / "out" / run.folder, 0.1)
+    assert "secret" not in json.dumps(collect(sweep, tmp_path / "out"))
 
 
 def test_regdbs_trials_are_averaged_as_one_test(tmp_path):

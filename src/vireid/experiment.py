@@ -47,7 +47,7 @@ from vireid.models.precision import device_name, resolve_device
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
 from vireid.training.claim import claim
-from vireid.training.loop import TrainingSet, launch_fabric, train
+from vireid.training.loop import TrainingSet, launch_fabric, make_sampler, train
 
 # What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.
 PROTOCOL_KEYS = ("search", "shots", "gallery", "trials", "protocol")
@@ -131,12 +131,8 @@ def _require_no_run(output: Path) -> None:
 
 
 def _train_into(output: Path, config: ExperimentConfig, fabric: Fabric, resume: dict[str, Any] | None) -> None:
-    samples = hold_out(config.data.module.load(config.data.options), config.train.val_identities, config.train.seed)
-    if config.evaluation.select == "val" and not any(sample.split == "val" for sample in samples):
-        raise InputError("evaluation.select is val, but no identity is held out: set train.val_identities")
+    samples = _load_samples(config)
     training = [sample for sample in samples if sample.split == "train"]
-    if not training:
-        raise InputError(f"{config.data.root} has no training images; expected split 'train' in it")
     data, identities = _training_set(training, config, fabric)
     if resume is not None and resume["identities"] != identities:
         raise InputError(
@@ -157,6 +153,27 @@ def _train_into(output: Path, config: ExperimentConfig, fabric: Fabric, resume: 
         on_start=lambda: _write_head(output, config, str(fabric.device), fresh=resume is None),
         on_epoch_end=_validator(samples, config, fabric, output, metadata, resume),
     )
+
+
+def _load_samples(config: ExperimentConfig) -> list[Sample]:
+    """The data set with its held-out identities; raises `InputError` if there is nothing to train or select by."""
+    samples = hold_out(config.data.module.load(config.data.options), config.train.val_identities, config.train.seed)
+    if config.evaluation.select == "val" and not any(sample.split == "val" for sample in samples):
+        raise InputError("evaluation.select is val, but no identity is held out: set train.val_identities")
+    if not any(sample.split == "train" for sample in samples):
+        raise InputError(f"{config.data.root} has no training images; expected split 'train' in it")
+    return samples
+
+
+def require_runnable(config: ExperimentConfig) -> None:
+    """Raise `InputError` for what is known before training to fail: images, batches, the test set, the start."""
+    training = [sample for sample in _load_samples(config) if sample.split == "train"]
+    labels = np.array([(sample.pid, sample.modality) for sample in training], np.int64)
+    make_sampler(config.train, labels[:, 0], labels[:, 1], [sample.track for sample in training])
+    if config.train.start_from is not None:
+        load_run(config.train.start_from)
+    for data in test_sets(config):
+        protocols.build(data.options, data.name, _test_samples(data), Direction.I2V)
 
 
 def _initial_method(config: ExperimentConfig, identities: int, output: Path, resume: dict[str, Any] | None) -> Method:

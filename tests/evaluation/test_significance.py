@@ -79,3 +79,7 @@ def test_holm_is_the_largest_of_the_steps_up_to_each_value():
 def test_the_standard_deviation_is_the_samples():
     assert mean_and_std([0.2, 0.4]) == (pytest.approx(0.3), pytest.approx(math.sqrt(0.02)))
     assert mean_and_std([0.2]) == (0.2, None)
+
+
+def test_an_undefined_p_value_is_no_question():
+    assert holm([float("nan"), 0.01, None]) == [None, 0.01, None]

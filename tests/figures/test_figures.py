@@ -70,6 +70,12 @@ def test_rows_are_compared_dot_by_dot_and_the_picture_is_the_same_every_time():
     assert text != dot_chart({"all": {"mAP": {"A": [10.0]}}}, title="t")
 
 
+def test_any_name_can_be_drawn():
+    name = "a $\\foo$ <row> whose name is as long as a row's name may be, six"
+    text = dot_chart({name * 3: {"mAP": {name: [1.0, 1.0], "B": [2.0]}}}, title=name * 4)
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+
+
 @pytest.mark.parametrize("reference", [None, 3.0])
 def test_a_trend_is_well_formed_and_the_same_every_time(reference):
     panels = {"all": {"mAP": Trend([0.001, 0.1, 1], [1, 2, 3], [0, 1, 0.5], reference), "R1": Trend([1], [2], [0])}}

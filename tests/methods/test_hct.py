@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from vireid import config as configuration
+from vireid.costs.macs import count_macs
 from vireid.errors import InputError
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.methods import baseline, hct
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import TwoStreamResNet
-from vireid.profile import count_macs
 from vireid.sample import Batch
 
 BATCH = Batch(

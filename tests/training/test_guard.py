@@ -1,6 +1,7 @@
 import warnings
 
 import pytest
+import torch
 
 from vireid.training.guard import LossGuard, TrainingDiverged
 
@@ -25,3 +26,13 @@ def test_moving_and_finished_losses_are_not_reported():
         warnings.simplefilter("error")
         for step in range(20):
             guard.check({"identity": 1.0 - step / 100, "solved": 0.0}, f"step {step}")
+
+
+def test_weights_that_no_loss_has_seen_yet_are_looked_at():
+    layer = torch.nn.Linear(2, 2)
+    guard = LossGuard()
+    guard.check_weights(layer, "epoch 1")
+    with torch.no_grad():
+        layer.bias[1] = torch.inf
+    with pytest.raises(TrainingDiverged, match="weight 'bias' is no longer finite after epoch 2; lower"):
+        guard.check_weights(layer, "epoch 2")

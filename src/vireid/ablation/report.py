@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vireid.ablation import pictures, tables
+from vireid.ablation.file import plain
 from vireid.ablation.state import FAILURE, epochs_logged, own_results
-from vireid.ablation.sweep import PlannedRun, Row, Sweep, last_part, plain
+from vireid.ablation.sweep import PlannedRun, Row, Sweep, last_part, portable
 from vireid.atomic import write_text
 from vireid.evaluation.results import SCORES, Result
 from vireid.evaluation.significance import holm, mean_and_std, paired_comparison
@@ -25,37 +26,36 @@ Plain = dict[str, Any]
 def write(sweep: Sweep, output: Path) -> Plain:
     """Write the three files from what the run folders hold, each whole or not at all; returns the JSON's content."""
     ablation = collect(sweep, output)
-    contents = {
-        "ablation.json": json.dumps(ablation, indent=1, ensure_ascii=False) + "\n",
-        "ablation.md": tables.markdown(ablation),
-        "ablation.svg": pictures.chart(ablation),
-    }
-    for name, content in contents.items():
-        write_text(output / name, content)
+    write_text(output / "ablation.json", json.dumps(ablation, indent=1, ensure_ascii=False) + "\n")
+    write_text(output / "ablation.md", tables.markdown(ablation))
+    write_text(output / "ablation.svg", pictures.chart(ablation))
     return ablation
 
 
 def collect(sweep: Sweep, output: Path) -> Plain:
     """All runs and the statistics over them. Scores are fractions; no path in it is absolute."""
-    rows = [_row(row, [run for run in sweep.runs if run.row == row], sweep, output) for row in sweep.rows]
+    runs: dict[str, list[PlannedRun]] = {row.name: [] for row in sweep.rows}
+    for run in sweep.runs:
+        runs[run.row.name].append(run)
+    rows = [_row(row, runs[row.name], sweep, output) for row in sweep.rows]
     _summarise(rows)
     return {
         "format": FORMAT,
         "title": sweep.title,
         "sweep": sweep.path.name,
-        "base": _portable(sweep.base),
+        "base": portable(sweep.base),
         "reference": sweep.rows[0].name,
         "seeds": list(sweep.seeds),
-        "repeat": sweep.repeat,
-        "set": {key: _portable(value) for key, value in sweep.common.items()},
-        "grid": {key: [_portable(value) for value in values] for key, values in sweep.grid.items()},
+        "repeat": portable(sweep.repeat),
+        "set": portable(sweep.common),
+        "grid": portable(sweep.grid),
         "rows": rows,
         "environment": _environment([output / run.folder for run in sweep.runs]),
     }
 
 
 def _row(row: Row, runs: Sequence[PlannedRun], sweep: Sweep, output: Path) -> Plain:
-    changes = {key: _portable(value) for key, value in row.changes.items()}
+    changes = portable(row.changes)
     base = {} if sweep.base is not None and row.base == sweep.path.parent / sweep.base else {"base": row.base.name}
     return {"row": row.name, "changes": {**base, **changes}, "runs": [_run(run, sweep, output) for run in runs]}
 
@@ -63,18 +63,23 @@ def _row(row: Row, runs: Sequence[PlannedRun], sweep: Sweep, output: Path) -> Pl
 def _run(run: PlannedRun, sweep: Sweep, output: Path) -> Plain:
     folder = output / run.folder
     logged = epochs_logged(folder)
-    failure = (folder / FAILURE).read_text(encoding="utf-8").strip() if (folder / FAILURE).exists() else None
-    results = own_results(folder) if len(logged) >= run.config.train.epochs else []
-    status = "failed" if failure is not None else "done" if results else "missing"
+    failure = None
+    if (folder / FAILURE).exists():
+        failure = (folder / FAILURE).read_text(encoding="utf-8", errors="replace").strip()
+    results = [] if failure is not None else own_results(folder)
     return {
-        "repeat": run.repeat,
+        "repeat": portable(run.repeat),
         "folder": run.folder.as_posix(),
-        "status": status,
+        "status": "failed" if failure is not None else "done" if results else "missing",
         "message": failure,
         "epochs": len(logged),
-        "seconds": round(sum(line.get("seconds", 0.0) for line in logged), 3),
-        "results": [_result(row, sweep.repeat) for row in results] if status == "done" else [],
+        "seconds": round(sum(_number(line.get("seconds")) for line in logged), 3),
+        "results": [_result(row, sweep.repeat) for row in results],
     }
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _result(row: Result, repeat: dict[str, list[Any]]) -> Plain:
@@ -96,12 +101,12 @@ def _protocol(name: str, repeat: dict[str, list[Any]]) -> str:
 
 def _summarise(rows: Sequence[Plain]) -> None:
     """Give every row its `summary`, one entry for each test that it was evaluated on."""
-    scores = [_scores_of(row) for row in rows]
-    for row, own in zip(rows, scores, strict=True):
-        row["summary"] = [_entry(group, repeats, scores[0].get(group)) for group, repeats in own.items()]
+    found = [_results_of(row) for row in rows]
+    for row, own in zip(rows, found, strict=True):
+        row["summary"] = [_entry(group, repeats, found[0].get(group)) for group, repeats in own.items()]
     for entry in rows[0]["summary"] if rows else ():
         entry["difference"] = None  # to itself
-    for group in dict.fromkeys(group for own in scores for group in own):
+    for group in dict.fromkeys(group for own in found for group in own):
         entries = [e for row in rows for e in row["summary"] if _key(e) == group and e["difference"] is not None]
         for score in SCORES:
             adjusted = holm([entry["difference"][score]["p"] for entry in entries])
@@ -109,31 +114,35 @@ def _summarise(rows: Sequence[Plain]) -> None:
                 entry["difference"][score]["p_holm"] = p
 
 
-def _scores_of(row: Plain) -> dict[tuple[str, ...], dict[str, dict[str, float]]]:
-    """For each test the mean scores of a row, by repeat."""
-    found: dict[tuple[str, ...], dict[str, dict[str, float]]] = {}
+def _results_of(row: Plain) -> dict[tuple[str, ...], dict[str, Plain]]:
+    """For each test the results of a row, by repeat."""
+    found: dict[tuple[str, ...], dict[str, Plain]] = {}
     for run in row["runs"]:
         for result in run["results"]:
-            found.setdefault(_key(result), {})[plain(run["repeat"])] = result["mean"]
+            found.setdefault(_key(result), {})[plain(run["repeat"])] = result
     return found
 
 
-def _entry(
-    group: tuple[str, ...], repeats: dict[str, dict[str, float]], reference: dict[str, dict[str, float]] | None
-) -> Plain:
-    spread = {score: mean_and_std([scores[score] for scores in repeats.values()]) for score in SCORES}
+def _entry(group: tuple[str, ...], repeats: dict[str, Plain], reference: dict[str, Plain] | None) -> Plain:
+    spread = {score: mean_and_std([result["mean"][score] for result in repeats.values()]) for score in SCORES}
     both = [repeat for repeat in repeats if repeat in (reference or {})]
     difference = None
-    if reference is not None and both:
-        pairs = {s: ([repeats[r][s] for r in both], [reference[r][s] for r in both]) for s in SCORES}
+    if reference is not None and both and all(_same_test(repeats[r], reference[r]) for r in both):
+        pairs = {s: ([repeats[r]["mean"][s] for r in both], [reference[r]["mean"][s] for r in both]) for s in SCORES}
         difference = {score: asdict(paired_comparison(*pair)) for score, pair in pairs.items()}
     return {
         **dict(zip(GROUP, group, strict=True)),
         "n": len(repeats),
+        "unreadable": max(result["unreadable"] for result in repeats.values()),
         "mean": {score: mean for score, (mean, _) in spread.items()},
         "std": {score: std for score, (_, std) in spread.items()},
         "difference": difference,
     }
+
+
+def _same_test(result: Plain, reference: Plain) -> bool:
+    """Scores on fewer images are those of an easier test."""
+    return all(result[name] == reference[name] for name in ("trials", "queries", "gallery"))
 
 
 def _key(entry: Plain) -> tuple[str, ...]:
@@ -142,7 +151,7 @@ def _key(entry: Plain) -> tuple[str, ...]:
 
 def _environment(folders: Sequence[Path]) -> Plain:
     """Versions and machine; several values where the runs were made in different places."""
-    facts = [json.loads(path.read_text()) for folder in folders if (path := folder / "environment.json").exists()]
+    facts = [_facts(folder / "environment.json") for folder in folders]
     merged = {
         key: ", ".join(dict.fromkeys(str(fact[key]) for fact in facts if fact.get(key) not in (None, "")))
         for key in dict.fromkeys(key for fact in facts for key in fact)
@@ -151,6 +160,10 @@ def _environment(folders: Sequence[Path]) -> Plain:
     return {"versions": versions, **{key: merged.get(key, "") for key in MACHINE}}
 
 
-def _portable(value: Any) -> Any:
-    """An absolute path tells about one machine only: its last part stays."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+def _facts(path: Path) -> Plain:
+    """What a run folder says of its machine; nothing where the file is missing or damaged."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

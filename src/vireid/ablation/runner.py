@@ -1,5 +1,6 @@
 """Runs a sweep: trains and evaluates what is missing and keeps the table up to date after every run."""
 
+import json
 import os
 import sys
 import time
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vireid.ablation.report import write
-from vireid.ablation.state import FAILURE, State, own_results, require_same_config, run_state
-from vireid.ablation.sweep import PlannedRun, Sweep, load_sweep
+from vireid.ablation.state import FAILURE, OWN_RESULTS, State, own_results, require_same_config, run_state
+from vireid.ablation.sweep import SEED, PlannedRun, Sweep, load_sweep, portable
 from vireid.atomic import write_text
 from vireid.errors import InputError
-from vireid.experiment import evaluate_to_file, resume_run, train_run
+from vireid.evaluation.results import save_results
+from vireid.experiment import evaluate_to_file, require_runnable, resume_run, train_run
 from vireid.training.claim import claim
 from vireid.training.guard import TrainingDiverged
 from vireid.training.loop import Interrupted
@@ -38,24 +40,50 @@ def run_sweep(
         raise InputError("vireid ablate runs in one process, but torchrun started several; start it without torchrun")
     sweep = load_sweep(path, overrides)
     output = output if output is not None else Path("runs") / path.stem
+    _require_own_table(sweep, output)
     with claim(output):
         states = _check(sweep, output)
         write(sweep, output)
         _run_all(sweep, states, output, device)
-        return write(sweep, output)
+        ablation = write(sweep, output)
+    _say(f"table, data and chart: {output / 'ablation.md'}, .json and .svg")
+    return ablation
+
+
+def _require_own_table(sweep: Sweep, output: Path) -> None:
+    """Raise `InputError` if the folder belongs to another sweep, whose table would be lost."""
+    try:
+        there = json.loads((output / "ablation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # none, or one that is of no use to anybody
+    if isinstance(there, dict) and (there.get("sweep"), there.get("base")) != (sweep.path.name, portable(sweep.base)):
+        raise InputError(
+            f"{output} holds the table of the sweep {there.get('sweep')} (base {there.get('base')}); choose another "
+            "--output"
+        )
 
 
 def _check(sweep: Sweep, output: Path) -> list[State]:
     """The state of every run, once nothing stands in the way of any of them."""
     for run in sweep.runs:
         require_same_config(run, output / run.folder)
-    states = [run_state(run, output / run.folder) for run in sweep.runs]
-    seen = []
+    states = []
+    for run in sweep.runs:
+        try:
+            states.append(run_state(run, output / run.folder))
+        except InputError as error:
+            raise InputError(f"{run.label}: {error}; delete {output / run.folder} to train it anew") from None
+    checked = set()
     for run, state in zip(sweep.runs, states, strict=True):
-        data = run.config.data
-        if state not in ("done", "failed") and data not in seen:
-            seen.append(data)
-            data.module.load(data.options)  # says now that images are missing, not after hours of other rows
+        # Says now what is missing, not after hours of other rows; rows that read the same images need one look.
+        sections = {key: value for key, value in run.trained().items() if not key.startswith(("method.", "images."))}
+        sections.pop(SEED)
+        if state not in ("done", "failed") and repr(sections) not in checked:
+            checked.add(repr(sections))
+            try:
+                require_runnable(run.config)
+            except InputError as error:
+                raise InputError(f"{run.label}: {error}") from None
     return states
 
 
@@ -88,12 +116,11 @@ def _run_all(sweep: Sweep, states: Sequence[State], output: Path, device: str) -
 def _finish(run: PlannedRun, state: State, folder: Path, device: str) -> None:
     """Whatever is left of a run: training, the rest of it, the evaluation."""
     if state != "new":
-        # The images may lie elsewhere now, and other directions may be wanted; nothing else differs.
-        run.config.save(folder / "config.yaml")
+        run.config.save(folder / "config.yaml")  # other directions may be wanted now; nothing else differs
     try:
         if state in ("new", "begun"):
-            # Scores of earlier weights, from an evaluation by hand.
-            (folder / "results.json").unlink(missing_ok=True)
+            for name in ("results.json", OWN_RESULTS):
+                (folder / name).unlink(missing_ok=True)  # of earlier weights
         if state == "new":
             train_run(run.config, folder, device=device)
         elif state == "begun":
@@ -102,7 +129,7 @@ def _finish(run: PlannedRun, state: State, folder: Path, device: str) -> None:
         _say(f"{run.label} failed: {error}")
         write_text(folder / FAILURE, f"{error}\n")
         return
-    evaluate_to_file(str(folder), device=device)
+    save_results(folder / OWN_RESULTS, evaluate_to_file(str(folder), device=device))
 
 
 def _time_left(seconds: Sequence[float], runs: int) -> str:

@@ -24,7 +24,7 @@ RerankChoice = Literal["off", "k-reciprocal", "both"]
 class TrialScores(BaseModel):
     """Scores of one trial, fractions from 0 to 1; `rankK` is the CMC at K."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank1: float
     rank5: float
@@ -58,7 +58,7 @@ class Result(BaseModel):
     `rank1` and `mAP` of a random order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: str
     dataset: str

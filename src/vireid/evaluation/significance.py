@@ -66,12 +66,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """P-values adjusted for having asked m questions at once (Holm, Scandinavian Journal of Statistics 1979).
 
     The k-th smallest (k from 0) is multiplied by m - k, kept at least as large as the one before it and at most 1.
-    None stays None and does not count as a question.
+    None (or NaN) gives None and does not count as a question.
 
     >>> holm([0.04, None, 0.01])
     [0.04, None, 0.02]
     """
-    asked = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    asked = sorted((p, index) for index, p in enumerate(p_values) if p is not None and not math.isnan(p))
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
     for k, (p, index) in enumerate(asked):

@@ -1,13 +1,19 @@
 """Charts as SVG text, ready to stand in a page."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
+
+PLAIN_TEXT: Any = {"text.parse_math": False}  # a `$` in a name is a dollar sign
+LABEL_WIDTH = 30  # letters in a line of a row's name
+TITLE_WIDTH = 70
 
 Series = tuple[Sequence[float], Sequence[float]]
 Dots = Mapping[str, Sequence[float]]
@@ -23,6 +29,7 @@ class Trend:
     reference: float | None = None
 
 
+@rc_context(PLAIN_TEXT)
 def line_chart(
     series: Mapping[str, Series],
     *,
@@ -48,6 +55,7 @@ def line_chart(
     return _svg(figure, title)
 
 
+@rc_context(PLAIN_TEXT)
 def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
     """An SVG element that compares rows: for each panel and score the runs of every row as dots, their mean as a bar.
 
@@ -56,19 +64,24 @@ def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
             scores; one without values keeps an empty line.
         title: above everything. The first row's mean is drawn as a thin line through all rows.
     """
-    rows = max((len(dots) for scores in panels.values() for dots in scores.values()), default=0)
-    figure, grid = _grid(panels, title, height=0.9 + 0.32 * rows)
+    rows = dict.fromkeys(name for scores in panels.values() for dots in scores.values() for name in dots)
+    names = {name: textwrap.fill(name, LABEL_WIDTH) for name in rows}
+    lines = sum(1 + label.count("\n") for label in names.values())
+    key = "dot: one run; bar: their mean; grey line: the mean of the first row"
+    figure, grid = _grid(panels, title, key, height=0.9 + 0.32 * lines)
     for scores, line in zip(panels.values(), grid, strict=True):
         for number, (axes, (label, dots)) in enumerate(zip(line, scores.items(), strict=True)):
             _draw_dots(axes, dots)
             axes.set_xlabel(label)
-            axes.set_yticks(range(len(dots)), list(dots) if number == 0 else [])
+            axes.set_yticks(range(len(dots)), [names[name] for name in dots] if number == 0 else [])
     return _svg(figure, title)
 
 
+@rc_context(PLAIN_TEXT)
 def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> str:
     """An SVG element with a line and error bars for each panel (by heading) and score (by name) over one option."""
-    figure, grid = _grid(panels, title, height=2.9)
+    key = "line: mean; bars: standard deviation over runs; grey line: the first row"
+    figure, grid = _grid(panels, title, key, height=2.9)
     for scores, line in zip(panels.values(), grid, strict=True):
         for axes, (label, trend) in zip(line, scores.items(), strict=True):
             axes.errorbar(trend.x, trend.y, yerr=trend.spread, marker="o", markersize=3, linewidth=1.5, capsize=3)
@@ -81,15 +94,19 @@ def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_labe
     return _svg(figure, title)
 
 
-def _grid(panels: Mapping[str, Mapping[str, object]], title: str, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """A line of axes for each panel; panels without content give a figure with its title only."""
+def _grid(
+    panels: Mapping[str, Mapping[str, object]], title: str, key: str, height: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """A line of axes for each panel, and below all what the marks mean; without panels the title only."""
     columns = max((len(scores) for scores in panels.values()), default=1)
     figure = Figure(figsize=(4.2 * columns, (height + 0.3) * max(len(panels), 1) + 0.4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH))
     grid = []
     for name, part in zip(panels, figure.subfigures(max(len(panels), 1), 1, squeeze=False)[:, 0], strict=False):
-        part.suptitle(name, fontsize="medium")
+        part.suptitle(textwrap.fill(name, TITLE_WIDTH + 10), fontsize="medium")
         grid.append(list(part.subplots(1, columns, squeeze=False)[0]))
+    if panels:
+        part.supxlabel(key, fontsize="small", color="dimgrey")
     for axes in (axes for line in grid for axes in line):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +119,9 @@ def _draw_dots(axes: Axes, dots: Dots) -> None:
         if values:
             mean = sum(values) / len(values)
             axes.vlines(mean, height - 0.3, height + 0.3, color="black", linewidth=2)
-            axes.plot(values, [height] * len(values), "o", color="C0", alpha=0.7, markersize=5)
+            # A little apart, so that runs of one score do not hide each other.
+            places = [height + 0.24 * ((n + 0.5) / len(values) - 0.5) for n in range(len(values))]
+            axes.plot(values, places, "o", color="C0", alpha=0.7, markersize=5)
     first = next(iter(dots.values()), ())
     if first:
         axes.axvline(sum(first) / len(first), color="grey", linewidth=0.8)

@@ -5,11 +5,14 @@ import warnings
 from collections import deque
 from collections.abc import Mapping
 
+import torch
+from torch import nn
+
 from vireid.errors import Stopped
 
 
 class TrainingDiverged(Stopped):
-    """A loss or gradient became NaN or infinite; the last checkpoint is still good."""
+    """A loss or a weight became NaN or infinite; the last checkpoint is still good."""
 
 
 class LossGuard:
@@ -43,4 +46,13 @@ class LossGuard:
                     f"loss '{name}' has stayed at {value:.4g} for {self.window} steps (until {where}): "
                     "collapsed embeddings or a clamped loss; its gradient may be zero",
                     stacklevel=2,
+                )
+
+    def check_weights(self, method: nn.Module, where: str) -> None:
+        """Raise `TrainingDiverged` on a weight that is not finite: no loss has seen the last step's."""
+        for name, parameter in method.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise TrainingDiverged(
+                    f"weight '{name}' is no longer finite after {where}; lower train.optimizer.lr or set "
+                    "train.clip_grad_norm"
                 )

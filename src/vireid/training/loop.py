@@ -146,18 +146,8 @@ def train(
     wrapped, wrapped_optimizer = fabric.setup(method, optimizer)
     if resume is not None:
         _load_optimizer(optimizer, resume["optimizer"])
-    sampler = CrossModalPKSampler(
-        data.pids,
-        data.modalities,
-        identities=config.identities,
-        images_per_modality=config.images_per_modality,
-        seed=config.seed,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-        steps=config.steps_per_epoch,
-        tracks=data.tracks,
-        paired=config.paired,
-    )
+    ranks = (fabric.global_rank, fabric.world_size)
+    sampler = make_sampler(config, data.pids, data.modalities, data.tracks, *ranks)
 
     def save(epoch: int, step: int) -> None:
         if fabric.is_global_zero:
@@ -194,6 +184,7 @@ def train(
                     save(epoch, step + 1)
                     where = f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}"
                     raise Interrupted(f"{where}; go on with: vireid train --resume {run}")
+            guard.check_weights(method, f"epoch {epoch + 1}")
             trained = steps - first_step
             seconds = time.perf_counter() - started
             images = trained * config.identities * config.images_per_modality * 2 * fabric.world_size
@@ -213,6 +204,29 @@ def train(
                 where = f"stopped after epoch {epoch + 1} of {config.epochs}"
                 raise Interrupted(f"{where}; go on with: vireid train --resume {run}")
     log.close()
+
+
+def make_sampler(
+    config: TrainConfig,
+    pids: np.ndarray,
+    modalities: np.ndarray,
+    tracks: Sequence[str],
+    rank: int = 0,
+    world_size: int = 1,
+) -> CrossModalPKSampler:
+    """The sampler of a train section for images with `pids (N,)`, `modalities (N,)` and `tracks (N,)`."""
+    return CrossModalPKSampler(
+        pids,
+        modalities,
+        identities=config.identities,
+        images_per_modality=config.images_per_modality,
+        seed=config.seed,
+        rank=rank,
+        world_size=world_size,
+        steps=config.steps_per_epoch,
+        tracks=tracks,
+        paired=config.paired,
+    )
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
