@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from vireid import costs
 from vireid.ablation import tables
+from vireid.costs import report
 from vireid.demo import MODELS
 from vireid.evaluation.results import Result, load_results
 
@@ -125,7 +125,7 @@ def dfw_sln_gate() -> str:
 
 def dfw_sln_costs() -> str:
     """The paper's Table 2, counted and timed."""
-    return costs.markdown(json.loads((DFW_SLN / "costs.json").read_text(encoding="utf-8")))
+    return report.markdown(json.loads((DFW_SLN / "costs.json").read_text(encoding="utf-8")))
 
 
 def dfw_sln_summary() -> str:

@@ -6,6 +6,7 @@ inside the commands so that `vireid --help` answers at once.
 
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -185,36 +186,43 @@ def profile(
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: config's.")] = None,
     images: Annotated[
-        int | None, typer.Option(help="In a step, a multiple of 8; default: the config's batch, 16 when comparing.")
+        int | None,
+        typer.Option(help="In a step, a multiple of 8, 16 or more; default: the config's batch, 16 when comparing."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=0, help="Timed rounds; 0 counts only.")] = 3,
-    output: Annotated[Path | None, typer.Option(help="Also write the report to FILE.json.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Also write there what --json prints.")
+    ] = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: rows, or of a single config its keys at the top level.")
+    ] = False,
 ) -> None:
     """Parameters, multiply-adds per visible + infrared pair, training step and embedding speed here.
 
-    Several configs are timed in turn and compared with the first one.
+    Several configs are timed in turn and compared with the first one. Without a config, --set of a method's key
+    changes the rows that have it.
 
     Example: vireid profile configs/agw_sysu_mm01.yaml
     """
-    from vireid import costs
+    from vireid.costs import report
+    from vireid.costs.cases import compare_cases, config_cases, paper_cases
 
     changes = overrides or []
     if pixels := _size(size):
         changes = [*changes, f"images.height={pixels[0]}", f"images.width={pixels[1]}"]
-    cases = costs.config_cases(configs, changes) if configs else costs.paper_cases(changes)
+    cases = config_cases(configs, changes) if configs else paper_cases(changes)
     if output is not None:
-        costs.require_writable(output)
-    compared = costs.compare_cases(cases, repeats=repeats, images=images, device=device, progress=True)
-    report = costs.make_report(cases, compared, repeats)
+        report.require_writable(output)
+    compared = compare_cases(cases, repeats=repeats, images=images, device=device, progress=True)
+    costs = report.make_report(cases, compared, repeats)
+    single = len(cases) == 1
+    if single:
+        costs = report.flat_report(costs)
     if output is not None:
-        costs.save(output, report)
-    if len(cases) == 1:
-        cost = compared[0].profile
-        print(json.dumps(cost.to_dict(), indent=2) if as_json else cost.table())
-    else:
-        print(json.dumps(report, indent=2) if as_json else costs.text_table(report))
+        report.save(output, costs)
+    text = report.text_list(costs) if single else report.text_table(costs)
+    print(json.dumps(costs, indent=2) if as_json else text)
 
 
 @app.command()
@@ -263,10 +271,11 @@ def embed(
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) >= 16 and int(width) >= 8):
+    sides = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text.lower())
+    height, width = map(int, sides.groups()) if sides else (0, 0)
+    if height < 16 or width < 8:
         raise InputError(f"--size {text}: expected HEIGHTxWIDTH in pixels, at least 16x8, for example 128x64")
-    return int(height), int(width)
+    return height, width
 
 
 def _fresh(folder: Path) -> Path:
@@ -314,7 +323,8 @@ def _explain(error: Exception) -> None:
         command = context.command_path if context is not None else "vireid"
         _fail(f"{error.format_message().rstrip('.')}; see `{command} --help`", 2)
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
-        _fail("out of memory; lower images_per_modality, identities, evaluation.batch_size or the image size", 1)
+        settings = "images_per_modality, identities, evaluation.batch_size, the image size or profile's --images"
+        _fail(f"out of memory; lower {settings}", 1)
 
 
 def _show_warning(

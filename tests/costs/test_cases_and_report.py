@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from vireid.cli import main
-from vireid.costs import compare_cases, config_cases, make_report, markdown, paper_cases, text_table
+from vireid.costs.cases import compare_cases, config_cases, paper_cases
+from vireid.costs.report import flat_report, make_report, markdown, text_list, text_table
 from vireid.errors import InputError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ["method.backbone=resnet18", "images.height=96", "images.width=32", "train.precision=32-true"]
 REPORT = {
     "format": 1,
@@ -106,6 +107,40 @@ def test_published_figures_only_for_published_networks():
     assert any(case.paper for case in paper_cases(["train.precision=32-true"]))
 
 
+def test_a_methods_key_changes_the_rows_that_have_it():
+    cases = {case.name: case for case in paper_cases(["method.sln.S=8", "method.parts=3", "train.precision=32-true"])}
+    assert cases["DFW-SLN"].config.method.options.sln.S == 8
+    assert cases["HCT"].config.method.options.parts == 3
+    assert all(case.config.train.precision == "32-true" for case in cases.values())
+    assert [case.paper is None for case in cases.values()] == [False, False, True, True]
+    assert all(case.config.method.options.split == 1 for case in paper_cases(["method.split=1"]))
+
+
+def test_a_key_of_no_method_is_refused():
+    with pytest.raises(InputError, match=r"--set method\.sln\.T: no method of the table \(Baseline, AGW, HCT, DFW-SLN"):
+        paper_cases(["method.sln.T=8"])
+    with pytest.raises(InputError, match=r"^DFW-SLN: bad value for 'method\.sln\.S'"):
+        paper_cases(["method.sln.S=-1"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/base.yaml"], ["base"]),
+        (["base.yaml", "sub/base.yaml"], ["base", "sub/base"]),
+        (["a/x/base.yaml", "b/x/base.yaml", "b/x/agw.yaml"], ["a/x/base", "b/x/base", "agw"]),
+        (["base.yaml", "base.yml"], ["base.yaml", "base.yml"]),
+        (["base.yaml", "base.yaml"], ["base", "base"]),  # against itself: how much the times scatter
+    ],
+)
+def test_names_tell_configs_apart(tmp_path, monkeypatch, paths, names):
+    monkeypatch.chdir(tmp_path)
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((CONFIGS / "baseline_synthvi.yaml").read_text())
+    assert [case.name for case in config_cases(list(map(Path, paths)))] == names
+
+
 def test_comparison_of_configs():
     paths = [CONFIGS / "baseline_synthvi.yaml", CONFIGS / "agw_synthvi.yaml"]
     cases = config_cases(paths, SMALL)
@@ -138,6 +173,13 @@ def test_markdown_from_the_report_alone():
     for part in ("288x144", "16 images", "rounds (3)", "cpu (Some CPU), bf16-mixed, threads: 2", "40 minutes"):
         assert part in text
     assert remarks[-1] == "[1] Nobody printed this."
+
+
+def test_flat_report_of_one_config():
+    flat = flat_report({**REPORT, "rows": REPORT["rows"][1:]})
+    assert flat.pop("name") == "New" and flat.pop("parameters") == 2_000_000
+    assert not {"rows", "step_ratio", "embed_ratio", "paper", "note"} & flat.keys()
+    assert {key: flat[key] for key in REPORT if key != "rows"} == {k: v for k, v in REPORT.items() if k != "rows"}
 
 
 def test_columns_without_figures_are_left_out():
@@ -181,15 +223,54 @@ class TestCommand:
             "embedding",
         ]
         assert "for 16 images" in out
-        (row,) = json.loads(output.read_text())["rows"]
-        assert (row["name"], row["step_ratio"], row["embed_ratio"]) == ("baseline_synthvi", 1, 1)
+        written = json.loads(output.read_text())
+        assert (written["format"], written["name"], written["step_images"]) == (1, "baseline_synthvi", 16)
+        assert text_list(written) == out.rstrip()
+
+    def test_one_config_as_json_is_flat(self, capfd, tmp_path):
+        output = tmp_path / "costs.json"
+        command = ["profile", CONFIGS / "baseline_synthvi.yaml", *small(), "--repeats", 0, "--json"]
+        status, out, err = call(capfd, *command, "--output", output)
+        assert status == 0, err
+        report = json.loads(out)
+        assert report == json.loads(output.read_text())
+        assert list(report)[:3] == ["format", "name", "parameters"] and "rows" not in report
+        assert report["macs_per_pair"] > 0 and report["step_seconds"] is None and report["height"] == 96
 
     def test_bad_input(self, capfd, tmp_path):
         config = CONFIGS / "baseline_synthvi.yaml"
         assert "--images 12" in refused(capfd, "profile", config, "--images", 12)
         assert "--images 8" in refused(capfd, "profile", "--images", 8)
+        assert "--images 1000000000000000" in refused(capfd, "profile", config, "--images", 10**15)
         assert "--size 12" in refused(capfd, "profile", config, "--size", "12")
         assert "is a folder" in refused(capfd, "profile", config, "--output", tmp_path)
         assert "cannot write" in refused(capfd, "profile", config, "--output", tmp_path / "none" / "costs.json")
         assert "images.height" in refused(capfd, "profile", config, CONFIGS / "agw_regdb.yaml")
         assert "config not found" in refused(capfd, "profile", config, "nowhere.yaml")
+
+    def test_an_error_names_the_row(self, capfd):
+        line = refused(capfd, "profile", "--size", "32x16", "--repeats", 0, "--set", "method.backbone=resnet18")
+        assert line.startswith("vireid: HCT: method.parts is 6")
+        config = CONFIGS / "hct_regdb.yaml"
+        assert "hct_regdb: method.parts" in refused(capfd, "profile", config, "--size", "32x16", "--repeats", 0)
+        line = refused(capfd, "profile", config, CONFIGS / "agw_regdb.yaml", "--set", "method.parts=3")
+        assert f"{CONFIGS / 'agw_regdb.yaml'}: unknown key 'method.parts'" in line
+
+    @pytest.mark.parametrize("size", ["²x³", "²56x128", "128", "x", "128x64x3", "-128x64", "15x64", "1" * 5000 + "x64"])
+    def test_sizes(self, capfd, size):
+        assert "expected HEIGHTxWIDTH" in refused(capfd, "profile", "--size", size)
+
+    @pytest.mark.parametrize("content", ["base: a.yaml\nrows: {a: {}}", "rows: {a: {base: a.yaml}}", "grid: {}"])
+    def test_a_sweep_is_no_config(self, capfd, tmp_path, content):
+        sweep = tmp_path / "sweep.yaml"
+        sweep.write_text(content)
+        line = refused(capfd, "profile", sweep)
+        assert "is a sweep file" in line and "vireid ablate" in line
+
+    def test_memory_that_does_not_suffice_names_the_option(self, capfd, monkeypatch):
+        def fail(*_, **__):
+            raise MemoryError
+
+        monkeypatch.setattr("vireid.costs.cases.compare", fail)
+        status, _, err = call(capfd, "profile", CONFIGS / "baseline_synthvi.yaml", *small())
+        assert status == 1 and "--images" in err

@@ -4,13 +4,18 @@ import pytest
 import torch
 from torch import nn
 
+from vireid.costs.macs import count_macs
+from vireid.costs.measure import Setting, compare, count
 from vireid.methods import agw, baseline
 from vireid.methods.base import Method
-from vireid.profile import Setting, compare, count_macs
+
+
+def compared(methods, setting):
+    return compare(methods, [count(method, setting) for method in methods], setting)
 
 
 def profile(method, setting):
-    return compare([method], setting)[0].profile
+    return compared([method], setting)[0].profile
 
 
 @pytest.mark.parametrize(
@@ -69,17 +74,13 @@ def test_counting_leaves_the_mode_alone():
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_times_and_report(precision):
+def test_times(precision):
     setting = Setting(16, 8, 7, step_images=16, embedding_batch=8, repeats=1, precision=precision)
     cost = profile(Small(), setting)
     assert cost.step_seconds > 0
     assert cost.embedded_per_second > 0
     assert cost.classifier_parameters == 5 * 7 + 7
-    table = cost.table()
-    assert "training step" in table
-    assert "images/s" in table
-    assert precision in table
-    assert cost.to_dict()["macs_per_pair"] == cost.macs_per_pair
+    assert (cost.step_images, cost.embedding_batch, cost.precision) == (16, 8, precision)
 
 
 class Clocked(Method):
@@ -108,11 +109,11 @@ class Clocked(Method):
 
 def test_methods_take_turns_and_ratios_are_of_the_same_round(monkeypatch):
     clock, order = [0.0], []
-    monkeypatch.setattr("vireid.profile.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("vireid.costs.measure.time.perf_counter", lambda: clock[0])
     warm_up = 100
     first = Clocked("a", [warm_up, 1, 2, 4, warm_up, 2, 2, 8], clock, order)
     second = Clocked("b", [warm_up, 3, 2, 4, warm_up, 4, 4, 2], clock, order)
-    reference, other = compare([first, second], Setting(16, 8, 7, step_images=16, embedding_batch=8))
+    reference, other = compared([first, second], Setting(16, 8, 7, step_images=16, embedding_batch=8))
     assert order == ["a", "b"] * 8  # four rounds of steps, four of embedding
     assert (reference.profile.step_seconds, other.profile.step_seconds) == (2, 3)
     assert (reference.step_ratio, other.step_ratio) == (1, 1)  # median of 3, 1 and 1, not 3 / 2
@@ -121,5 +122,28 @@ def test_methods_take_turns_and_ratios_are_of_the_same_round(monkeypatch):
 
 
 def test_a_count_has_no_ratios():
-    (counted,) = compare([Small()], Setting(16, 8, 7, repeats=0))
+    (counted,) = compared([Small()], Setting(16, 8, 7, repeats=0))
     assert counted.step_ratio is None and counted.embed_ratio is None
+
+
+class Watched(Small):
+    """Keeps each training batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, batch):
+        self.seen.append(batch)
+        return super().forward(batch)
+
+
+@pytest.mark.parametrize(("images", "per_identity"), [(4, 1), (8, 2), (12, 3), (16, 4), (32, 4)])
+def test_a_training_step_has_negatives(images, per_identity):
+    method = Watched()
+    compared([method], Setting(16, 8, 7, step_images=images, embedding_batch=8, repeats=1))
+    visible, infrared = method.seen[0].pids.chunk(2)
+    assert torch.equal(visible, infrared)
+    assert method.seen[0].modalities.tolist() == [0] * (images // 2) + [1] * (images // 2)
+    counts = visible.unique(return_counts=True)[1]
+    assert len(counts) >= 2 and counts.max() == per_identity

@@ -1,145 +1,28 @@
-"""Costs of several methods side by side, counted and timed in turn; by default the cost table of the DFW-SLN paper.
+"""A comparison as plain data, as a table for a terminal, as Markdown and as a file.
 
-A report is plain data, as `vireid profile --output` writes it:
+A report is what `vireid profile` prints with `--json` and writes with `--output`:
 `{"format": 1, "rows": [...], "height", "width", "step_images", "embedding_batch", "repeats", "device", "precision",
-"threads", "processor"}`; the first row is the reference of all ratios.
+"threads", "processor"}`; the first row is the reference of all ratios. That of a single config is flat: the keys of
+its row stand in the place of `rows`.
 """
 
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from vireid import config as configuration
 from vireid.atomic import write_text
-from vireid.config import ExperimentConfig
-from vireid.embedder import without_download
+from vireid.costs.cases import Case
+from vireid.costs.measure import Compared
 from vireid.errors import InputError
-from vireid.models.precision import device_name, fastest_precision, resolve_device
-from vireid.profile import Compared, Setting, compare
+from vireid.models.precision import device_name
 
 FORMAT = 1
-IDENTITIES = 395  # of SYSU-MM01; their classifiers are counted apart
-STEP_IMAGES = 16  # a comparison holds its methods at once and must end in minutes on a CPU
-EMBEDDING_BATCH = 64  # of a single method
-# What must be the same for costs to be comparable.
-SAME = ("images.height", "images.width", "train.precision", "train.channels_last")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of Table 2 of the DFW-SLN paper, as printed.
-
-    Attributes:
-        parameters: without the identity classifiers.
-        macs_per_pair: the paper's FLOPs, which are multiply-accumulates of a visible and an infrared image.
-        training_minutes: about, on RegDB.
-    """
-
-    parameters: float
-    macs_per_pair: float
-    training_minutes: float
-
-
-@dataclass(frozen=True)
-class Case:
-    """One line of a comparison: a method to build, and what was published about its cost."""
-
-    name: str
-    config: ExperimentConfig
-    paper: Published | None = None
-    note: str | None = None
-
-
-MISPRINT = (
-    "26.71 M is probably a misprint of 38.71 M; this is our inference, not the authors' word. The printed FLOPs are "
-    "those of two full layer4 passes per image, and an independent second layer4 alone adds 14.96 M parameters: with "
-    "a neck for each branch 38.71 M."
-)
-# Name, method section, published figures, note. The paper's MMG is not built here.
-PAPER: tuple[tuple[str, dict[str, Any], Published | None, str | None], ...] = (
-    ("Baseline", {"name": "baseline", "split": 2}, Published(23.74e6, 10.301e9, 45), None),
-    ("AGW", {"name": "agw"}, Published(23.55e6, 10.318e9, 47), None),
-    ("HCT", {"name": "hct"}, None, "Not in the paper's table."),
-    ("DFW-SLN", {"name": "dfw_sln"}, Published(26.71e6, 15.150e9, 58), MISPRINT),
-)
-
-
-def paper_cases(overrides: Sequence[str] = ()) -> list[Case]:
-    """The rows of the paper's table at 288x144, less what is not built here; `key=value` overrides apply to all.
-
-    The published figures are left out where an override makes another network or another image size of a row.
-    """
-    changes = dict(configuration.parse_override(override) for override in overrides)
-    cases = []
-    for name, method, paper, note in PAPER:
-        plain = {"method": {**method, "weights": "none"}, "data": {"name": "synthvi"}}
-        published = configuration.from_dict({**plain, "images": {"height": 288, "width": 144}})
-        config = published.override(changes)
-        same = config.method == published.method and config.images == published.images
-        cases.append(Case(name, config, paper, note) if same else Case(name, config))
-    return cases
-
-
-def config_cases(paths: Sequence[Path], overrides: Sequence[str] = ()) -> list[Case]:
-    """One case per YAML file, named after it."""
-    return [Case(path.stem, configuration.load(path, overrides)) for path in paths]
-
-
-def compare_cases(
-    cases: Sequence[Case], *, repeats: int = 3, images: int | None = None, device: str = "auto", progress: bool = False
-) -> list[Compared]:
-    """Count and time the cases' methods with random weights, at the images, precision and layout of their configs.
-
-    Args:
-        cases: what to compare, the reference first.
-        repeats: timed rounds; 0 counts only.
-        images: in a training step and in an embedding batch. Default: 16, but the config's own batch and 64 for
-            a single case.
-        device: `auto` or a torch device.
-        progress: show a bar on stderr.
-
-    Raises:
-        InputError: `images` is not a multiple of 8 or below 16, or the cases differ in what must be the same.
-    """
-    if images is not None and (images < 16 or images % 8):
-        raise InputError(
-            f"--images {images}: expected 16, 24, 32, ... (two people or more, 4 images each per modality)"
-        )
-    _require_same(cases)
-    config = cases[0].config
-    place = resolve_device(device)
-    own_batch = 2 * config.train.identities * config.train.images_per_modality
-    single = len(cases) == 1
-    setting = Setting(
-        height=config.images.height,
-        width=config.images.width,
-        num_identities=IDENTITIES,
-        step_images=images or (own_batch if single else STEP_IMAGES),
-        embedding_batch=images or (EMBEDDING_BATCH if single else STEP_IMAGES),
-        repeats=repeats,
-        device=str(place),
-        precision=fastest_precision(place) if config.train.precision == "auto" else config.train.precision,
-        channels_last=config.train.channels_last,
-    )
-    methods = [case.config.method for case in cases]
-    built = [method.module.build(without_download(method.options), IDENTITIES) for method in methods]
-    return compare(built, setting, progress=progress)
-
-
-def _require_same(cases: Sequence[Case]) -> None:
-    for key in SAME:
-        section, name = key.split(".")
-        values = [getattr(getattr(case.config, section), name) for case in cases]
-        for case, value in zip(cases, values, strict=True):
-            if value != values[0]:
-                raise InputError(
-                    f"{key} is {values[0]} in {cases[0].name} and {value} in {case.name}; costs compare only at the "
-                    f"same: add --set {key}={values[0]}"
-                )
+# Keys of a row that say nothing without other rows or a paper.
+OF_A_TABLE = ("step_ratio", "embed_ratio", "paper", "note")
 
 
 def make_report(cases: Sequence[Case], compared: Sequence[Compared], repeats: int) -> dict[str, Any]:
@@ -173,6 +56,29 @@ def _row(case: Case, costs: Compared) -> dict[str, Any]:
         "paper": asdict(case.paper) if case.paper else None,
         "note": case.note,
     }
+
+
+def flat_report(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a single config with the keys of its row at the top level."""
+    (row,) = report["rows"]
+    own = {key: value for key, value in row.items() if key not in OF_A_TABLE}
+    return {"format": report["format"], **own, **{key: value for key, value in report.items() if key != "rows"}}
+
+
+def text_list(flat: Mapping[str, Any]) -> str:
+    """The report of a single config for a terminal, one line per quantity."""
+    where = f"{flat['device']}, {flat['precision']}, {flat['threads']} threads"
+    parameters = f"{flat['parameters'] / 1e6:.2f} M + {flat['classifier_parameters'] / 1e6:.2f} M classifier"
+    lines = [
+        ("input", f"{flat['height']} x {flat['width']} (height x width)"),
+        ("parameters", parameters),
+        ("MACs", f"{flat['macs_per_pair'] / 1e9:.3f} G for a visible + an infrared image"),
+    ]
+    if flat["repeats"]:
+        speed = f"{flat['embedded_per_second']:.1f} images/s in batches of {flat['embedding_batch']} ({where})"
+        step = f"{flat['step_seconds']:.3f} s for {flat['step_images']} images ({where})"
+        lines += [("training step", step), ("embedding", speed)]
+    return "\n".join(f"{name:<14} {value}" for name, value in lines)
 
 
 def text_table(report: Mapping[str, Any]) -> str:

@@ -1,0 +1,197 @@
+"""What a method costs: parameters, multiply-accumulates, time of a training step, images embedded per second."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from vireid.costs.macs import count_macs
+from vireid.methods.base import Method
+from vireid.sample import Batch, Modality
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The cost of a method at one image size.
+
+    Attributes:
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        parameters: without the identity classifiers, which no search needs.
+        classifier_parameters: those left out.
+        macs_per_pair: multiply-accumulates to embed one visible and one infrared image; see `count_macs`.
+        step_images: images in a training step, half of them visible.
+        embedding_batch: images per batch when embedding.
+        device: where the times were measured.
+        precision: in which they were measured, for example `bf16-mixed`.
+        threads: CPU threads torch used.
+        step_seconds: median time of a training step (losses, gradients, an SGD update); None if not measured.
+        embedded_per_second: images embedded per second, median; None if not measured.
+    """
+
+    height: int
+    width: int
+    parameters: int
+    classifier_parameters: int
+    macs_per_pair: int
+    step_images: int
+    embedding_batch: int
+    device: str
+    precision: str
+    threads: int
+    step_seconds: float | None = None
+    embedded_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What methods are profiled with.
+
+    Attributes:
+        height: of the images, in pixels.
+        width: of the images, in pixels.
+        num_identities: of the methods' classifiers.
+        step_images: images in a training step, an even number; 4 at least.
+        embedding_batch: images per batch when embedding.
+        repeats: timed rounds, after one round to warm up; 0 counts only.
+        device: for example `cpu` or `cuda`.
+        precision: `32-true`, `bf16-mixed` or `16-mixed`.
+        channels_last: memory format of networks and images.
+    """
+
+    height: int
+    width: int
+    num_identities: int
+    step_images: int = 64
+    embedding_batch: int = 64
+    repeats: int = 3
+    device: str = "cpu"
+    precision: str = "32-true"
+    channels_last: bool = True
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The cost of a method beside that of the first method it was compared with.
+
+    Attributes:
+        profile: its own cost.
+        step_ratio: time of its training step over the first method's, median over rounds; None if not measured.
+        embed_ratio: its images per second over the first method's, median over rounds; None if not measured.
+    """
+
+    profile: Profile
+    step_ratio: float | None
+    embed_ratio: float | None
+
+
+def count(method: Method, setting: Setting) -> Profile:
+    """Move a method to the device and count it, without times."""
+    method = method.to(torch.device(setting.device))
+    classifier = sum(p.numel() for name, p in method.named_parameters() if "classifier" in name.split("."))
+    return Profile(
+        height=setting.height,
+        width=setting.width,
+        parameters=sum(p.numel() for p in method.parameters()) - classifier,
+        classifier_parameters=classifier,
+        macs_per_pair=count_macs(method, setting.height, setting.width),
+        step_images=setting.step_images,
+        embedding_batch=setting.embedding_batch,
+        device=setting.device,
+        precision=setting.precision,
+        threads=torch.get_num_threads(),
+    )
+
+
+def compare(
+    methods: Sequence[Method], counted: Sequence[Profile], setting: Setting, *, progress: bool = False
+) -> list[Compared]:
+    """Time counted methods on random images, the reference first; spoils their weights and BatchNorm statistics.
+
+    All methods are held at once, and each round times every one of them in turn on the same images: a machine that
+    slows down for a while slows all of them down.
+    """
+    if not setting.repeats:
+        return [Compared(profile, None, None) for profile in counted]
+    layout = torch.channels_last if setting.channels_last else torch.contiguous_format
+    methods = [method.to(memory_format=layout) for method in methods]
+    batch = _random_batch(setting.step_images, setting, layout)
+    steps = [_training_step(method, batch, setting.precision) for method in methods]
+    step_seconds = _seconds_in_turn(steps, setting, "training steps" if progress else None)
+    batch = _random_batch(setting.embedding_batch, setting, layout)
+    embeds = [_embedding(method.eval(), batch, setting.precision) for method in methods]
+    embed_seconds = _seconds_in_turn(embeds, setting, "embedding" if progress else None)
+    return [
+        Compared(
+            replace(profile, step_seconds=median(step), embedded_per_second=setting.embedding_batch / median(embed)),
+            step_ratio=_median_ratio(step, step_seconds[0]),
+            embed_ratio=_median_ratio(embed_seconds[0], embed),  # of speeds, so the first method's time is on top
+        )
+        for profile, step, embed in zip(counted, step_seconds, embed_seconds, strict=True)
+    ]
+
+
+def _random_batch(size: int, setting: Setting, layout: torch.memory_format) -> Batch:
+    """Visible block first, four images per identity and modality, as a training batch has them.
+
+    A small batch has fewer per identity, so that there are always two: with one, triplet losses find no negatives.
+    """
+    images = torch.randn(size, 3, setting.height, setting.width, generator=torch.Generator().manual_seed(0))
+    half = size // 2
+    pids = (torch.arange(half) // min(4, half // 2) % setting.num_identities).repeat(2)
+    modalities = torch.tensor([Modality.VISIBLE] * half + [Modality.INFRARED] * half)
+    device = setting.device
+    return Batch(images.to(device, memory_format=layout), pids.to(device), modalities.to(device))
+
+
+def _training_step(method: Method, batch: Batch, precision: str) -> Callable[[], None]:
+    parameters = [parameter for group in method.parameter_groups() for parameter in group["params"]]
+    # The rate is tiny: random images must not drive the weights to infinity while the clock runs.
+    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, nesterov=True)
+    method.train()
+
+    def step() -> None:
+        with _autocast(batch.images.device.type, precision):
+            loss = torch.stack(list(method(batch).values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return step
+
+
+def _embedding(method: Method, batch: Batch, precision: str) -> Callable[[], None]:
+    def embed() -> None:
+        with torch.inference_mode(), _autocast(batch.images.device.type, precision):
+            method.embed(batch.images, batch.modalities)
+
+    return embed
+
+
+def _autocast(device: str, precision: str) -> torch.autocast:
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device, dtype=dtype, enabled=precision != "32-true")
+
+
+def _seconds_in_turn(actions: Sequence[Callable[[], None]], setting: Setting, label: str | None) -> list[list[float]]:
+    """Seconds of each action in each round; a first round, which warms up, is left out. No label, no progress bar."""
+    rounds = setting.repeats + 1
+    seconds: list[list[float]] = [[] for _ in actions]
+    with tqdm(total=rounds * len(actions), desc=label, unit="run", disable=label is None, leave=False) as bar:
+        for _ in range(rounds):
+            for action, own in zip(actions, seconds, strict=True):
+                start = time.perf_counter()
+                action()
+                if torch.device(setting.device).type == "cuda":
+                    torch.cuda.synchronize()
+                own.append(time.perf_counter() - start)
+                bar.update()
+    return [own[1:] for own in seconds]
+
+
+def _median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Median of the ratios round by round."""
+    return median(numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=True))
