@@ -80,3 +80,11 @@ def test_a_missing_root_says_how_to_set_it(file):
     plain = {**PLAIN, "data": {"name": "regdb"}}
     with pytest.raises(InputError, match=r"missing key 'data\.root'.*--set data\.root="):
         config.from_dict(plain)
+
+
+def test_a_key_is_named_as_it_is_written():
+    plain = {**PLAIN, "method": {"name": "dfw_sln", "sln": {"lamda": 1}}}
+    with pytest.raises(InputError, match=r"unknown key 'method\.sln\.lamda', did you mean 'lambda'\?"):
+        config.from_dict(plain)
+    plain["method"]["sln"] = {"lambda": 0.25}
+    assert config.from_dict(plain).flat()["method.sln.lambda"] == 0.25

@@ -235,7 +235,7 @@ def _keys_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
         inner = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner:
             model = inner[0]
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
