@@ -177,19 +177,27 @@ def _autocast(device: str, precision: str) -> torch.autocast:
 
 
 def _seconds_in_turn(actions: Sequence[Callable[[], None]], setting: Setting, label: str | None) -> list[list[float]]:
-    """Seconds of each action in each round; a first round, which warms up, is left out. No label, no progress bar."""
-    rounds = setting.repeats + 1
+    """Seconds of each action in each round; no label, no progress bar.
+
+    A first round, which warms up, is left out, and of several actions each turn begins with an untimed run: the first
+    one after another method pays for memory and caches that the other one took.
+    """
+    rounds, runs = setting.repeats + 1, 2 if len(actions) > 1 else 1
     seconds: list[list[float]] = [[] for _ in actions]
-    with tqdm(total=rounds * len(actions), desc=label, unit="run", disable=label is None, leave=False) as bar:
+    with tqdm(total=rounds * len(actions), desc=label, unit="turn", disable=label is None, leave=False) as bar:
         for _ in range(rounds):
             for action, own in zip(actions, seconds, strict=True):
-                start = time.perf_counter()
-                action()
-                if torch.device(setting.device).type == "cuda":
-                    torch.cuda.synchronize()
-                own.append(time.perf_counter() - start)
+                own.append([_seconds(action, setting.device) for _ in range(runs)][-1])
                 bar.update()
     return [own[1:] for own in seconds]
+
+
+def _seconds(action: Callable[[], None], device: str) -> float:
+    start = time.perf_counter()
+    action()
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def _median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:

@@ -26,7 +26,7 @@ class GeM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, h, w)` to `(B, C)`, computed and returned in float32 (or float64) under autocast too."""
         with torch.autocast(x.device.type, enabled=False):
-            x = (x if x.dtype == torch.float64 else x.float()).clamp(min=0)
+            x = x if x.dtype == torch.float64 else x.float()
             p = self.p if isinstance(self.p, float) else self.p.to(x.dtype).clamp(1, 20)
             # GeM(x) = s GeM(x / s): with s the maximum no power overflows or underflows to a 0 that has no
             # root, and as the value does not depend on s, s needs no gradient.
