@@ -149,7 +149,8 @@ def dfw_sln_summary() -> str:
 def _against(difference: dict[str, Any] | None) -> str:
     if difference is None or difference["mAP"]["low"] is None:
         return ""
-    mean, low, high = (100 * difference["mAP"][name] for name in ("mean", "low", "high"))
+    # + 0.0: never -0.0
+    mean, low, high = (round(100 * difference["mAP"][name], 1) + 0.0 for name in ("mean", "low", "high"))
     return f"{mean:+.1f}, {low:+.1f} to {high:+.1f}"
 
 

@@ -147,8 +147,8 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
     if report["repeats"]:
         remarks.append(
             f"step: a training step of {report['step_images']} images; images/s: embedding in batches of "
-            f"{report['embedding_batch']}; both the median over rounds ({report['repeats']}) with the methods in turn, each "
-            "after an untimed run. "
+            f"{report['embedding_batch']}; both the median over rounds ({report['repeats']}) with the methods in "
+            "turn, each after an untimed run. "
             f"ratio: to {report['rows'][0]['name']}, median of the ratios of each round. Measured on "
             f"{report['device']} ({report['processor']}), {report['precision']}, threads: {report['threads']}."
         )
