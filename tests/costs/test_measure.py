@@ -110,11 +110,15 @@ class Clocked(Method):
 def test_methods_take_turns_and_ratios_are_of_the_same_round(monkeypatch):
     clock, order = [0.0], []
     monkeypatch.setattr("vireid.costs.measure.time.perf_counter", lambda: clock[0])
-    warm_up = 100
-    first = Clocked("a", [warm_up, 1, 2, 4, warm_up, 2, 2, 8], clock, order)
-    second = Clocked("b", [warm_up, 3, 2, 4, warm_up, 4, 4, 2], clock, order)
+
+    def turns(*timed):
+        """A round to warm up, then the timed ones; each turn begins with a run that is not timed."""
+        return [seconds for each in (100, *timed) for seconds in (100, each)]
+
+    first = Clocked("a", turns(1, 2, 4) + turns(2, 2, 8), clock, order)
+    second = Clocked("b", turns(3, 2, 4) + turns(4, 4, 2), clock, order)
     reference, other = compared([first, second], Setting(16, 8, 7, step_images=16, embedding_batch=8))
-    assert order == ["a", "b"] * 8  # four rounds of steps, four of embedding
+    assert order == ["a", "a", "b", "b"] * 8  # four rounds of steps, four of embedding
     assert (reference.profile.step_seconds, other.profile.step_seconds) == (2, 3)
     assert (reference.step_ratio, other.step_ratio) == (1, 1)  # median of 3, 1 and 1, not 3 / 2
     assert (reference.profile.embedded_per_second, other.profile.embedded_per_second) == (4, 2)
