@@ -22,7 +22,6 @@ from vireid.evaluation.results import Result, load_results
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DFW_SLN = RESULTS / "dfw_sln"
-DIRECTIONS = {"i2v": "infrared to visible", "v2i": "visible to infrared"}
 
 
 def demo_table() -> str:
@@ -32,7 +31,7 @@ def demo_table() -> str:
     for protocol, direction in dict.fromkeys((row.protocol, row.direction) for _, row in rows):
         chosen = [(model, row) for model, row in rows if (row.protocol, row.direction) == (protocol, direction)]
         level = chosen[0][1].chance
-        where = f"| {protocol} | {DIRECTIONS[direction]} "
+        where = f"| {protocol} | {direction.words} "
         lines.append(f"{where}| chance | | {100 * level['rank1']:.1f} | {100 * level['mAP']:.1f} | |")
         for model, row in chosen:
             scores = " | ".join(_score(row, name) for name in ("rank1", "mAP", "mINP"))
@@ -76,7 +75,7 @@ def dfw_sln_start() -> str:
     """The shipped model itself on the people of the ablation: where its runs come from."""
     rows = load_results(DFW_SLN / "default.json")
     texts = [
-        f"{DIRECTIONS[row.direction]}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
+        f"{row.direction.words}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
         for row in rows
     ]
     return "For comparison, the shipped model as it is, on the same test people: " + "; ".join(texts) + "."

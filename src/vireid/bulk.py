@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Literal
 
 import numpy as np
 
-from vireid.atomic import replacing
+from vireid.atomic import replacing, require_writable
 from vireid.data.cache import Unreadable, decode_blocks
 from vireid.data.files import IMAGE_SUFFIXES
 from vireid.data.manifest import read_csv
@@ -54,7 +53,7 @@ def embed_source(
     Raises:
         InputError: nothing to embed, an unknown output format, or no image can be read.
     """
-    _require_writable(output)
+    _require_output(output)
     paths, known = find_images(source)
     embedder = load(model, device=device)
     result = embed_paths(embedder, paths, known if modality == "auto" and known else modality)
@@ -112,19 +111,10 @@ def embed_paths(
     return Embeddings(vectors, kept, names, unreadable)
 
 
-def _require_writable(output: Path) -> None:
+def _require_output(output: Path) -> None:
     if output.suffix not in (".npz", ".parquet"):
         raise InputError(f"--output {output}: expected a file ending in .npz or .parquet")
-    folder = output.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"--output {output}: the folder {output.parent} does not exist; make it first")
-    if output.is_dir():
-        raise InputError(f"--output {output} is a folder; give a file")
-    try:
-        with NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"--output {output}: cannot write there ({error.strerror}); choose another folder") from None
+    require_writable(output)
     if output.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401

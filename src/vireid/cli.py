@@ -205,6 +205,7 @@ def profile(
 
     Example: vireid profile configs/agw_sysu_mm01.yaml
     """
+    from vireid.atomic import require_writable
     from vireid.costs import report
     from vireid.costs.cases import compare_cases, config_cases, paper_cases
 
@@ -213,7 +214,7 @@ def profile(
         changes = [*changes, f"images.height={pixels[0]}", f"images.width={pixels[1]}"]
     cases = config_cases(configs, changes) if configs else paper_cases(changes)
     if output is not None:
-        report.require_writable(output)
+        require_writable(output)
     compared = compare_cases(cases, repeats=repeats, images=images, device=device, progress=True)
     costs = report.make_report(cases, compared, repeats)
     single = len(cases) == 1

@@ -146,7 +146,7 @@ def from_dict(plain: Mapping[str, Any]) -> ExperimentConfig:
     known = list(ExperimentConfig.__dataclass_fields__)
     for name, section in plain.items():
         if name not in known:
-            raise InputError(f"unknown section '{name}'{_nearest(str(name), known)}; known: {', '.join(known)}")
+            raise InputError(f"unknown section '{name}'{nearest(str(name), known)}; known: {', '.join(known)}")
         if section is None:
             raise InputError(f"section '{name}' is empty; give it keys and values, or leave it out")
         if not isinstance(section, Mapping):
@@ -172,7 +172,7 @@ def find_module(section: str, name: str) -> ModuleType:
     module = _import(section, target)
     if module is None or not _is_config(getattr(module, "Config", None)) or not hasattr(module, entry):
         known = _named_modules(package, entry)
-        raise InputError(f"unknown {section}.name '{name}'{_nearest(name, known)}; known: {', '.join(known)}")
+        raise InputError(f"unknown {section}.name '{name}'{nearest(name, known)}; known: {', '.join(known)}")
     return module
 
 
@@ -216,7 +216,7 @@ def _check(section: str, model: type[Model], plain: Mapping[str, Any]) -> Model:
         location = ".".join([section, *map(str, fault["loc"])])
         if fault["type"] == "extra_forbidden":
             known = _keys_at(model, fault["loc"][:-1])
-            hint = _nearest(str(fault["loc"][-1]), known)
+            hint = nearest(str(fault["loc"][-1]), known)
             raise InputError(f"unknown key '{location}'{hint}; known: {', '.join(known)}") from None
         if fault["type"] == "missing":
             raise InputError(f"missing key '{location}'; set it in the file or with --set {location}=...") from None
@@ -238,7 +238,8 @@ def _keys_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`, did you mean 'x'?` for the known name that is most like `name`; nothing where none is."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f", did you mean '{close[0]}'?" if close else ""
 

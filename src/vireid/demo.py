@@ -25,7 +25,6 @@ from vireid.sample import Direction
 
 MODELS = UNTRAINED, SHIPPED, TUNED = "untrained", "default", "fine-tuned"
 QUERIES_SHOWN = 6
-DIRECTIONS = {Direction.I2V: "infrared to visible", Direction.V2I: "visible to infrared"}
 
 
 def run_demo(output: Path, *, device: str = "auto") -> Path:
@@ -106,7 +105,7 @@ def _score_table(rows: dict[str, list[Result]]) -> str:
     for protocol, direction in keys:
         everything = [(name, row) for name, part in rows.items() for row in part]
         chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == (protocol, direction)]
-        where = {"test": protocol, "direction": DIRECTIONS[direction]}
+        where = {"test": protocol, "direction": direction.words}
         level = chosen[0][1].chance
         body.append({**where, "model": "chance", "Rank-1": _percent(level["rank1"]), "mAP": _percent(level["mAP"])})
         for name, row in chosen:
@@ -134,7 +133,7 @@ def _charts(rows: dict[str, list[Result]], tuned: Run) -> Iterator[str]:
                 if (row.protocol, row.direction) == key:
                     label = name if row.rerank == "off" else f"{name}, {row.rerank}"
                     series[label] = (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
-        title = f"{key[0].split(',')[0]}, {DIRECTIONS[key[1]]}"
+        title = f"{key[0].split(',')[0]}, {key[1].words}"
         yield line_chart(
             series, title=title, x_label="rank", y_label="found by that rank, %", y_range=(0, 101), x_ticks=RANKS
         )
@@ -160,7 +159,7 @@ def _rank_sections(run: Run, device: str) -> Iterator[tuple[str, str]]:
                 [samples[index] for index in query],
                 [samples[index] for index in trial.gallery],
             )
-            heading = f"Found: {data.options.part}, {DIRECTIONS[direction]}"
+            heading = f"Found: {data.options.part}, {direction.words}"
             yield (
                 heading,
                 page.paragraph(

@@ -327,7 +327,7 @@ def evaluate_to_file(
     rows = evaluate_run(
         run,
         root=root,
-        directions=list(Direction) if wanted == "both" else [Direction(wanted)],
+        directions=Direction.of(wanted),
         reranks=rerank_states(rerank or run.config.evaluation.rerank),
         protocol=protocol,
         device=device,

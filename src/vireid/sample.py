@@ -29,6 +29,16 @@ class Direction(StrEnum):
     I2V = "i2v"
     V2I = "v2i"
 
+    @classmethod
+    def of(cls, choice: str) -> "list[Direction]":
+        """The directions that `i2v`, `v2i` or `both` asks for."""
+        return list(cls) if choice == "both" else [cls(choice)]
+
+    @property
+    def words(self) -> str:
+        """`infrared to visible` or `visible to infrared`."""
+        return f"{self.query_modality.name} to {self.gallery_modality.name}".lower()
+
     @property
     def query_modality(self) -> Modality:
         """The modality of the query images."""

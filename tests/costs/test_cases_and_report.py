@@ -244,7 +244,8 @@ class TestCommand:
         assert "--images 1000000000000000" in refused(capfd, "profile", config, "--images", 10**15)
         assert "--size 12" in refused(capfd, "profile", config, "--size", "12")
         assert "is a folder" in refused(capfd, "profile", config, "--output", tmp_path)
-        assert "cannot write" in refused(capfd, "profile", config, "--output", tmp_path / "none" / "costs.json")
+        missing = refused(capfd, "profile", config, "--output", tmp_path / "none" / "costs.json")
+        assert f"the folder {tmp_path / 'none'} does not exist; make it first" in missing
         assert "images.height" in refused(capfd, "profile", config, CONFIGS / "agw_regdb.yaml")
         assert "config not found" in refused(capfd, "profile", config, "nowhere.yaml")
 

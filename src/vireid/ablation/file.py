@@ -1,6 +1,5 @@
 """Reads a sweep file and checks the shape of what it holds, before any config is looked at."""
 
-import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from vireid.config import nearest
 from vireid.errors import InputError
 
 KEYS = ("title", "base", "seeds", "repeat", "set", "rows", "grid", "keep_checkpoints")
@@ -96,9 +96,7 @@ def _content(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} holds {type(content).__name__}, expected keys such as base, seeds and rows")
     for key in content:
         if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, n=1, cutoff=0.5)
-            hint = f", did you mean '{close[0]}'?" if close else ""
-            raise InputError(f"{path}: unknown key '{key}'{hint}; known: {', '.join(KEYS)}")
+            raise InputError(f"{path}: unknown key '{key}'{nearest(str(key), KEYS)}; known: {', '.join(KEYS)}")
         _require_plain(content[key], key)
     return content
 

@@ -1,6 +1,7 @@
 """How far the run in a folder has come, read from its files alone."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,5 @@ def epochs_logged(folder: Path) -> list[dict[str, Any]]:
 
 def _has_wanted_rows(run: PlannedRun, folder: Path) -> bool:
     asked = run.config.evaluation
-    directions = list(Direction) if asked.direction == "both" else [Direction(asked.direction)]
     found = {(row.direction, row.rerank) for row in own_results(folder)}
-    return all((direction, rerank) in found for direction in directions for rerank in rerank_states(asked.rerank))
+    return found.issuperset(product(Direction.of(asked.direction), rerank_states(asked.rerank)))

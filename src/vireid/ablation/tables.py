@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vireid.ablation.file import plain
+from vireid.sample import Direction
 
 COLUMNS = {"rank1": "R1", "rank10": "R10", "rank20": "R20", "mAP": "mAP", "mINP": "mINP"}
 COMPARED = "mAP"
-DIRECTIONS = {"i2v": "infrared to visible", "v2i": "visible to infrared"}
 
 Plain = dict[str, Any]
 Group = tuple[str, str, str, str]
@@ -90,7 +90,7 @@ def heading(group: Group) -> str:
     """A test in words."""
     dataset, protocol, direction, rerank = group
     reranked = "" if rerank == "off" else f", {rerank} re-ranking (RK)"
-    return f"{dataset}, {protocol}, {DIRECTIONS[direction]}{reranked}"
+    return f"{dataset}, {protocol}, {Direction(direction).words}{reranked}"
 
 
 def build(ablation: Plain) -> list[Table]:

@@ -58,7 +58,7 @@ class Setting:
         embedding_batch: images per batch when embedding.
         repeats: timed rounds, after one round to warm up; 0 counts only.
         device: for example `cpu` or `cuda`.
-        precision: `32-true`, `bf16-mixed` or `16-mixed`.
+        precision: `32-true` or `bf16-mixed`.
         channels_last: memory format of networks and images.
     """
 
@@ -172,8 +172,7 @@ def _embedding(method: Method, batch: Batch, precision: str) -> Callable[[], Non
 
 
 def _autocast(device: str, precision: str) -> torch.autocast:
-    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
-    return torch.autocast(device, dtype=dtype, enabled=precision != "32-true")
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16-mixed")
 
 
 def _seconds_in_turn(actions: Sequence[Callable[[], None]], setting: Setting, label: str | None) -> list[list[float]]:

@@ -11,13 +11,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from vireid.atomic import write_text
 from vireid.costs.cases import Case
 from vireid.costs.measure import Compared
-from vireid.errors import InputError
 from vireid.models.precision import device_name
 
 FORMAT = 1
@@ -153,17 +151,6 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
             f"{report['device']} ({report['processor']}), {report['precision']}, threads: {report['threads']}."
         )
     return remarks + [f"[{number}] {note}" for number, note in enumerate(_notes(report), 1)]
-
-
-def require_writable(output: Path) -> None:
-    """Raise `InputError` now rather than after the measurement if the report could not be written."""
-    if output.is_dir():
-        raise InputError(f"--output {output} is a folder; give a file, for example {output / 'costs.json'}")
-    try:
-        with NamedTemporaryFile(dir=output.absolute().parent):
-            pass
-    except OSError as error:
-        raise InputError(f"--output {output}: cannot write there ({error.strerror}); choose another folder") from None
 
 
 def save(output: Path, report: Mapping[str, Any]) -> None:
