@@ -14,7 +14,7 @@ from vireid.atomic import write_text
 from vireid.data import synthvi
 from vireid.data.augment import normalize
 from vireid.data.cache import DecodedImages
-from vireid.methods.dfw_sln import WeakeningConfig, pooled_response, weakening_matrix
+from vireid.models.feature_weakening import WeakeningConfig, pooled_response, weakening_matrix
 from vireid.models.two_stream_resnet import TwoStreamResNet
 
 HEIGHT, WIDTH, IMAGES = 128, 64, 256

@@ -13,7 +13,8 @@ METHODS = {"baseline": ANY_PART, "agw": ANY_PART, "hct": BY_PART, "dfw_sln": BY_
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem.startswith(tuple(METHODS))], ids=lambda p: p.stem)
 def test_the_method_of_a_config_can_be_built(path):
-    experiment = load(path, ["method.backbone=resnet18", "method.weights=none"])
+    tiny = "test_vit" if load(path).method.options.backbone.startswith("vit") else "resnet18"
+    experiment = load(path, [f"method.backbone={tiny}", "method.weights=none"])
     assert experiment.method.module.build(experiment.method.options, 5) is not None
 
 

@@ -13,7 +13,26 @@ from vireid.sample import Batch
 
 
 class Method(nn.Module):
-    """A network with its training losses. One published method is one final subclass in its own file."""
+    """A network with its training losses. One published method is one final subclass in its own file.
+
+    Attributes:
+        epoch: the epoch in training, counted from 0.
+        epochs: how many there will be.
+    """
+
+    epoch: int = 0
+    epochs: int = 1
+
+    def start_epoch(self, epoch: int, epochs: int) -> str:
+        """Called before each epoch of training; what a method does by epoch depends on these two numbers only.
+
+        A resumed run would otherwise not equal an uninterrupted one.
+
+        Returns:
+            The name of the stage that training is in, for the log and the progress bar; empty without stages.
+        """
+        self.epoch, self.epochs = epoch, epochs
+        return ""
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:

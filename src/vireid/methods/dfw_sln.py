@@ -27,37 +27,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vireid.losses.distance import full_precision
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
+from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet, copy_sharing_convolutions
 from vireid.sample import Batch
 
 NOISE = 0.01  # relative, on the twin of layer4: where two soft peaks coincide the penalty has no direction
 TEMPERATURE = 0.1  # of the soft peak and the soft masks, for maps scaled to 0 ... 1
-
-
-class WeakeningConfig(BaseModel):
-    """Dynamic feature weakening, Eqs. 1 to 3."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = True
-    matrix: Literal["D1", "D2", "D3"] = Field(
-        "D1", description="threshold and factor: D1 mean, alpha; D2 beta, e; D3 mean, e (e: share of strong cells)"
-    )
-    alpha: float = Field(0.5, ge=0, le=1, description="factor of D1")
-    beta: float = Field(0.5, ge=0, le=1, description="threshold of D2, on f scaled to 0 ... 1")
-    pool: Literal["channel", "spatial"] = Field("channel", description="what f is pooled over; channel: f is a map")
-    apply: Literal["gate", "mask", "gate_residual", "literal"] = Field(
-        "gate", description="F s, F M, F (1 + s) or s alone in every channel, with s = sigmoid(f M)"
-    )
-    after: tuple[Literal["layer1", "layer2", "layer3"], ...] = Field(("layer3",), min_length=1)
-    train_only: bool = Field(False, description="layer4's BatchNorm then keeps the statistics of weakened maps")
 
 
 class SegmentationConfig(BaseModel):
@@ -154,12 +135,7 @@ class DFWSLN(Method):
 
     def _maps(self, images: Tensor, modalities: Tensor) -> list[Tensor]:
         """The layer4 map `(B, C, h, w)` of each branch."""
-        dfw = self.config.dfw
-        x = self.backbone.stages(images, modalities, last="stem")
-        for stage in ("layer1", "layer2", "layer3"):
-            x = self.backbone.stages(x, modalities, first=stage, last=stage)
-            if dfw.enabled and stage in dfw.after and (self.training or not dfw.train_only):
-                x = weaken(x, dfw)
+        x = weakened_stages(self.backbone, images, modalities, self.config.dfw, last="layer3")
         first = self.backbone.stages(x, modalities, first="layer4")
         if self.twin is None:
             return [first] * len(self.necks)
@@ -187,45 +163,6 @@ class DFWSLN(Method):
 def build(config: Config, num_identities: int) -> DFWSLN:
     """DFW-SLN for a training set of `num_identities`."""
     return DFWSLN(config, num_identities)
-
-
-def weaken(features: Tensor, config: WeakeningConfig) -> Tensor:
-    """Apply dynamic feature weakening to a map `(B, C, h, w)`, each image by itself; the shape is kept (Eq. 3)."""
-    response = pooled_response(features, config.pool)
-    matrix = weakening_matrix(response, config)
-    gate = torch.sigmoid(response * matrix).to(features.dtype)
-    if config.apply == "gate":
-        return features * gate
-    if config.apply == "mask":
-        return features * matrix.to(features.dtype)
-    if config.apply == "gate_residual":
-        return features * (1 + gate)
-    return gate.expand_as(features)
-
-
-def pooled_response(features: Tensor, pool: Literal["channel", "spatial"]) -> Tensor:
-    """Mean + maximum, in float32 (Eq. 1): over the channels `(B, 1, h, w)`, or over the cells `(B, C, 1, 1)`."""
-    over = (1,) if pool == "channel" else (2, 3)
-    x = full_precision(features)
-    return x.mean(over, keepdim=True) + x.amax(over, keepdim=True)
-
-
-def weakening_matrix(response: Tensor, config: WeakeningConfig) -> Tensor:
-    """M_D1, M_D2 or M_D3 of Eq. 2 for a response f of Eq. 1; same shape, no gradient.
-
-    A cell is strong if f >= mean(f) of its own image; e, in (0, 1], is the share of strong cells. D2 compares f,
-    scaled to 0 ... 1, with beta instead: as it comes f has no upper end.
-    """
-    f = response.detach().flatten(1)
-    # The mean of a constant map can come out above it by a rounding error.
-    strong = f >= torch.minimum(f.mean(1, keepdim=True), f.amax(1, keepdim=True))
-    factor = strong.to(f.dtype).mean(1, keepdim=True)
-    if config.matrix == "D1":
-        factor = torch.full_like(factor, config.alpha)
-    if config.matrix == "D2":
-        low, high = f.amin(1, keepdim=True), f.amax(1, keepdim=True)
-        strong = (f - low) / (high - low).clamp(min=1e-12) >= config.beta
-    return torch.where(strong, factor, 1.0).view(response.shape)
 
 
 def focus_map(features: Tensor, pool: GeM) -> Tensor:

@@ -96,7 +96,9 @@ def launch_fabric(device: str, precision: str) -> Fabric:
     chosen: Any = fastest_precision(accelerator) if precision == "auto" else precision
     # Its remarks on precision would stand before every error message.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen)
+    # In a stage of a method, or where a loss has a factor of 0, parameters may rest without a gradient.
+    strategy = "ddp_find_unused_parameters_true" if processes * nodes > 1 else "auto"
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=chosen, strategy=strategy)
     fabric.launch()
     return fabric
 
@@ -164,6 +166,8 @@ def train(
     with _stop_signals() as stop, bar:
         for epoch in range(first_epoch, config.epochs):
             wrapped.train()
+            stage = method.start_epoch(epoch, config.epochs)
+            where_now = f"epoch {epoch + 1}/{config.epochs}" + (f" {stage}" if stage else "")
             sampler.set_epoch(epoch)
             started = time.perf_counter()
             for step, drawn in islice(enumerate(sampler), first_step, None):
@@ -179,7 +183,7 @@ def train(
                     sums[name] += value
                 bar.update()
                 shown = " ".join(f"{name} {value:.3f}" for name, value in values.items())
-                bar.set_postfix_str(f"epoch {epoch + 1}/{config.epochs} {shown}")
+                bar.set_postfix_str(f"{where_now} {shown}")
                 if step + 1 < steps and _any_rank(fabric, stop.is_set()):
                     save(epoch, step + 1)
                     where = f"stopped in epoch {epoch + 1} after step {step + 1} of {steps}"
@@ -188,7 +192,8 @@ def train(
             trained = steps - first_step
             seconds = time.perf_counter() - started
             images = trained * config.identities * config.images_per_modality * 2 * fabric.world_size
-            row = {f"loss/{name}": value / steps for name, value in sums.items()}
+            row: dict[str, Any] = {"stage": stage} if stage else {}
+            row |= {f"loss/{name}": value / steps for name, value in sums.items()}
             sums.clear()
             row |= {"lr": rate, "seconds": seconds, "images_per_second": images / seconds}
             first_step = 0
@@ -311,13 +316,14 @@ class _Log:
             kept = [line for line in old if 0 < _epoch_of(line) <= keep_epochs]
             write_text(self.path, "".join(line + "\n" for line in kept))
 
-    def write(self, epoch: int, row: dict[str, float]) -> None:
+    def write(self, epoch: int, row: dict[str, Any]) -> None:
         if self.board is None:
             return
         with self.path.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **row}) + "\n")
         for name, value in row.items():
-            self.board.add_scalar(name, value, epoch)
+            if not isinstance(value, str):
+                self.board.add_scalar(name, value, epoch)
         self.board.flush()
 
     def close(self) -> None:
