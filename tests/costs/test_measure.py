@@ -57,6 +57,29 @@ class Small(Method):
         return [{"params": list(self.parameters()), "lr_scale": 1.0}]
 
 
+class WithBranch(Small):
+    """A layer of its own for training, and a frozen factor of the embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Linear(5, 3)
+        self.factor = nn.Parameter(torch.ones(5), requires_grad=False)
+
+    def embed(self, images, modalities):
+        return self.factor * super().embed(images, modalities)
+
+
+def test_what_only_training_needs_is_counted_apart():
+    method = WithBranch().train()
+    small, cost = profile(Small(), Setting(8, 8, 7, repeats=0)), profile(method, Setting(8, 8, 7, repeats=0))
+    assert small.training_parameters == 0
+    assert cost.training_parameters == 5 * 3 + 3
+    assert cost.parameters == small.parameters + 5
+    assert cost.classifier_parameters == small.classifier_parameters
+    assert method.training
+    assert not method.factor.requires_grad
+
+
 def test_hand_count():
     convolution = 8 * 4 * 4 * 3 * 3 * 3
     batch_norm = 2 * 8 * 4 * 4

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from vireid.costs.macs import count_macs
@@ -20,8 +21,9 @@ class Profile:
     Attributes:
         height: of the images, in pixels.
         width: of the images, in pixels.
-        parameters: without the identity classifiers, which no search needs.
-        classifier_parameters: those left out.
+        parameters: those that an embedding depends on.
+        training_parameters: others, without the identity classifiers.
+        classifier_parameters: of the identity classifiers.
         macs_per_pair: multiply-accumulates to embed one visible and one infrared image; see `count_macs`.
         step_images: images in a training step, half of them visible.
         embedding_batch: images per batch when embedding.
@@ -35,6 +37,7 @@ class Profile:
     height: int
     width: int
     parameters: int
+    training_parameters: int
     classifier_parameters: int
     macs_per_pair: int
     step_images: int
@@ -92,10 +95,12 @@ def count(method: Method, setting: Setting) -> Profile:
     """Move a method to the device and count it, without times."""
     method = method.to(torch.device(setting.device))
     classifier = sum(p.numel() for name, p in method.named_parameters() if "classifier" in name.split("."))
+    embedding = sum(p.numel() for p in embedding_parameters(method, setting.height, setting.width))
     return Profile(
         height=setting.height,
         width=setting.width,
-        parameters=sum(p.numel() for p in method.parameters()) - classifier,
+        parameters=embedding,
+        training_parameters=sum(p.numel() for p in method.parameters()) - embedding - classifier,
         classifier_parameters=classifier,
         macs_per_pair=count_macs(method, setting.height, setting.width),
         step_images=setting.step_images,
@@ -104,6 +109,34 @@ def count(method: Method, setting: Setting) -> Profile:
         precision=setting.precision,
         threads=torch.get_num_threads(),
     )
+
+
+def embedding_parameters(method: Method, height: int, width: int) -> list[nn.Parameter]:
+    """The parameters that embeddings of images `(3, height, width)` of either modality are computed from."""
+    trained = [parameter.requires_grad for parameter in method.parameters()]
+    training = method.training
+    images = torch.zeros(2, 3, height, width, device=next(method.parameters()).device)
+    modalities = torch.tensor([Modality.VISIBLE, Modality.INFRARED], device=images.device)
+    with torch.enable_grad():
+        embeddings = method.eval().requires_grad_().embed(images, modalities)
+    used = _leaves(embeddings)
+    method.train(training)
+    for parameter, flag in zip(method.parameters(), trained, strict=True):
+        parameter.requires_grad_(flag)
+    return [parameter for parameter in method.parameters() if id(parameter) in used]
+
+
+def _leaves(tensor: Tensor) -> set[int]:
+    """Ids of the parameters at the ends of a tensor's graph."""
+    seen, ends, nodes = set(), set(), [tensor.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        ends.add(id(getattr(node, "variable", None)))
+        nodes += [following for following, _ in node.next_functions]
+    return ends
 
 
 def compare(

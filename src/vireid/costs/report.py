@@ -45,6 +45,7 @@ def _row(case: Case, costs: Compared) -> dict[str, Any]:
     return {
         "name": case.name,
         "parameters": costs.profile.parameters,
+        "training_parameters": costs.profile.training_parameters,
         "classifier_parameters": costs.profile.classifier_parameters,
         "macs_per_pair": costs.profile.macs_per_pair,
         "step_seconds": costs.profile.step_seconds,
@@ -66,7 +67,12 @@ def flat_report(report: Mapping[str, Any]) -> dict[str, Any]:
 def text_list(flat: Mapping[str, Any]) -> str:
     """The report of a single config for a terminal, one line per quantity."""
     where = f"{flat['device']}, {flat['precision']}, {flat['threads']} threads"
-    parameters = f"{flat['parameters'] / 1e6:.2f} M + {flat['classifier_parameters'] / 1e6:.2f} M classifier"
+    parts = [
+        ("parameters", ""),
+        ("training_parameters", " for training only"),
+        ("classifier_parameters", " classifier"),
+    ]
+    parameters = " + ".join(f"{flat[key] / 1e6:.2f} M{what}" for key, what in parts if flat[key])
     lines = [
         ("input", f"{flat['height']} x {flat['width']} (height x width)"),
         ("parameters", parameters),
@@ -104,9 +110,11 @@ def _cells(report: Mapping[str, Any]) -> list[list[str]]:
     papers = [row["paper"] for row in rows]
     printed = any(papers)
     minutes = [paper and paper["training_minutes"] for paper in papers]
+    training = [row.get("training_parameters", 0) for row in rows]
     columns = [
         ("Params/M", [_number(row["parameters"], 2, 1e6) for row in rows], True),
         ("(paper)", [_number(paper and paper["parameters"], 2, 1e6) for paper in papers], printed),
+        ("training only/M", [_number(each, 2, 1e6) for each in training], any(training)),
         ("FLOPs/G", [_number(row["macs_per_pair"], 3, 1e9) for row in rows], True),
         ("(paper)", [_number(paper and paper["macs_per_pair"], 3, 1e9) for paper in papers], printed),
         ("step/s", [_number(row["step_seconds"], 3) for row in rows], timed),
@@ -132,7 +140,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
 def _remarks(report: Mapping[str, Any]) -> list[str]:
     """What the columns mean and how they were measured, a paragraph each."""
     counted = (
-        f"Images of {report['height']}x{report['width']}. Params: without the identity classifiers. FLOPs: "
+        f"Images of {report['height']}x{report['width']}. Params: those an embedding depends on, so without the "
+        "identity classifiers and what else serves training only. FLOPs: "
         "multiply-accumulates to embed one visible and one infrared image (convolutions, linear layers, matrix "
         "products; BatchNorm at two per element)."
     )
