@@ -15,6 +15,7 @@ from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.methods import baseline, hct
 from vireid.models.pooling import GeM
+from vireid.models.strips import cut
 from vireid.models.two_stream_resnet import TwoStreamResNet
 from vireid.sample import Batch
 
@@ -55,7 +56,7 @@ def test_without_strips_it_is_the_split_2_gem_baseline():
 @pytest.mark.parametrize(("height", "rows"), [(18, [3] * 6), (8, [2, 2, 1, 1, 1, 1]), (6, [1] * 6)])
 def test_strips_partition_the_map(height, rows):
     maps = torch.randn(2, 5, height, 3, generator=torch.Generator().manual_seed(0))
-    strips = hct.cut(maps, 6)
+    strips = cut(maps, 6)
     assert [strip.shape[2] for strip in strips] == rows
     assert torch.equal(torch.cat(strips, 2), maps)
 

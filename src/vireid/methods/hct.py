@@ -27,12 +27,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vireid.errors import InputError
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import GeM
+from vireid.models.strips import cut, reduced
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
 
@@ -71,7 +71,9 @@ class StripHead(nn.Module):
 
     def __init__(self, config: Config, channels: int, num_identities: int) -> None:
         super().__init__()
-        self.strips = nn.ModuleList(_strip(config, channels) for _ in range(config.parts))
+        self.strips = nn.ModuleList(
+            reduced(GeM(config.gem_p, learn=config.learn_p), channels, config.part_dim) for _ in range(config.parts)
+        )
         self.classifier = nn.ModuleList(
             nn.Linear(config.part_dim, num_identities, bias=False) for _ in range(config.parts)
         )
@@ -89,16 +91,6 @@ class StripHead(nn.Module):
     def embed(self, features: list[Tensor], modalities: Tensor) -> Tensor:
         """`(B, parts * part_dim)`."""
         return torch.cat(features, 1)
-
-
-def _strip(config: Config, channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        GeM(config.gem_p, learn=config.learn_p),
-        # On a pooled map a 1x1 convolution is a linear layer; the BatchNorm after it takes any bias away.
-        nn.Linear(channels, config.part_dim, bias=False),
-        nn.BatchNorm1d(config.part_dim),
-        nn.ReLU(),
-    )
 
 
 class GlobalHead(nn.Module):
@@ -161,20 +153,6 @@ class HCT(Method):
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The pretrained trunk at `trunk_lr_scale`, the layers on top at the full rate."""
         return trunk_and_rest(self, [self.backbone], self.config.trunk_lr_scale)
-
-
-def cut(maps: Tensor, parts: int) -> tuple[Tensor, ...]:
-    """`parts` horizontal strips of a layer4 map `(B, C, h, w)`, top first, whose heights differ by a row at most.
-
-    Raises:
-        InputError: fewer rows than strips.
-    """
-    if maps.shape[2] < parts:
-        raise InputError(
-            f"method.parts is {parts}, but the last map has only {maps.shape[2]} rows, one per 16 of the image; "
-            f"set images.height to {16 * parts} or more, or fewer parts"
-        )
-    return maps.tensor_split(parts, 2)
 
 
 def build(config: Config, num_identities: int) -> HCT:
