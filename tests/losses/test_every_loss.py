@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vireid.losses.center_alignment import center_alignment_loss
 from vireid.losses.contrastive import cross_modality_contrastive_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
@@ -15,6 +16,7 @@ LOSSES = {
     "weighted_triplet": lambda x, pids, modalities: weighted_triplet_loss(x, pids),
     "weighted_triplet_peer": lambda x, pids, modalities: weighted_triplet_loss(x, pids, mode="peer"),
     "hetero_center": lambda *rows: hetero_center_triplet_loss(*rows, margin=3.0),
+    "center_alignment": lambda *rows: center_alignment_loss(*rows, margin=3.0),
     "contrastive": cross_modality_contrastive_loss,
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
