@@ -1,7 +1,7 @@
 """Initial weights of a backbone: ImageNet through timm, the shipped model's, a local file, or none."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from vireid.errors import InputError
 SHIPPED = Path(str(files("vireid"))) / "assets" / "default"  # the model that comes with the package
 
 
-def load_weights(model: nn.Module, weights: str, name: str) -> None:
+def load_weights(
+    model: nn.Module, weights: str, name: str, adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+) -> None:
     """Fill a backbone, in place, with pretrained weights.
 
     Args:
@@ -29,6 +31,7 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
         weights: `imagenet`, `none`, or the path of a state dict (.pth, .pt, .safetensors) with the keys of
             torchvision or timm; what the backbone has no place for, such as `fc`, is left out.
         name: the backbone's name in timm.
+        adapt: changes the state dict before it is compared with the backbone, for example resizes its positions.
 
     Raises:
         InputError: the weights cannot be fetched, read, or do not fit the backbone.
@@ -37,7 +40,7 @@ def load_weights(model: nn.Module, weights: str, name: str) -> None:
         return
     path = _imagenet(name) if weights == "imagenet" else Path(weights).expanduser()
     expected = model.state_dict()
-    state = _strip_prefix(_read(path), set(expected))
+    state = adapt(_strip_prefix(_read(path), set(expected)))
     _check_fit(state, expected, path, name)
     model.load_state_dict({key: state.get(key, value) for key, value in expected.items()})
 
@@ -69,10 +72,12 @@ def _check_fit(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path
 def _imagenet(name: str) -> Path:
     """The file with timm's ImageNet weights, downloaded unless it is in the hub's cache already.
 
-    Where there are several, those of torchvision are taken: the field's published numbers start from them.
+    Where there are several, those of torchvision or, for a ViT, of its authors are taken: the field's published
+    numbers start from them.
     """
-    original = f"{name}.tv_in1k"
-    config = timm.get_pretrained_cfg(original if original in timm.list_pretrained(f"{name}.*") else name)
+    several = timm.list_pretrained(f"{name}.*")
+    original = [tagged for tag in ("tv_in1k", "orig_in21k_ft_in1k") if (tagged := f"{name}.{tag}") in several]
+    config = timm.get_pretrained_cfg(original[0] if original else name)
     if config is None or not config.hf_hub_id:
         raise InputError(f"timm has no ImageNet weights for {name}; set method.weights to a local file or 'none'")
     online = _hub_answers()
