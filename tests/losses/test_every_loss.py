@@ -1,16 +1,27 @@
 """What every metric loss must survive."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from vireid.losses.center_alignment import center_alignment_loss
 from vireid.losses.contrastive import cross_modality_contrastive_loss
+from vireid.losses.gaussian_consistency import distribution_consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 
-LOSSES = {
+CONSISTENCY = {  # of distributions: one identity is enough to compare
+    "klg": distribution_consistency_loss,
+    "klg_identity": partial(distribution_consistency_loss, scope="identity"),
+    "w2g": partial(distribution_consistency_loss, kind="w2g"),
+    "mmd": partial(distribution_consistency_loss, kind="mmd"),
+    "mmd_identity": partial(distribution_consistency_loss, kind="mmd", scope="identity"),
+    "coral": partial(distribution_consistency_loss, kind="coral"),
+}
+LOSSES = CONSISTENCY | {
     "triplet": lambda x, pids, modalities: triplet_loss(x, pids),
     "triplet_peer": lambda x, pids, modalities: triplet_loss(x, pids, mode="peer"),
     "weighted_triplet": lambda x, pids, modalities: weighted_triplet_loss(x, pids),
@@ -59,7 +70,7 @@ def test_one_modality_absent(loss, images):
     assert gradient.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["triplet", "weighted_triplet", "hetero_center"])
+@pytest.mark.parametrize("name", ["triplet", "weighted_triplet", "hetero_center", "klg", "mmd_identity"])
 def test_nothing_to_compare_is_a_zero_in_the_graph_with_a_warning(name):
     x, pids, modalities = batch(2, 1)
     with pytest.warns(UserWarning, match="the loss is 0"):
@@ -68,8 +79,9 @@ def test_nothing_to_compare_is_a_zero_in_the_graph_with_a_warning(name):
     assert (gradient == 0).all()
 
 
-@every_loss
-def test_one_identity_only(loss):
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in CONSISTENCY])
+def test_one_identity_only(name):
+    loss = LOSSES[name]
     x, _, modalities = batch(2, 2)
     with pytest.warns(UserWarning, match="the loss is 0"):
         value, _ = value_and_gradient(loss, x, torch.zeros(len(x), dtype=torch.int64), modalities)
@@ -122,8 +134,9 @@ def test_order_of_the_batch_does_not_matter(loss):
     torch.testing.assert_close(shuffled, loss(x, pids, modalities))
 
 
-@every_loss
-def test_gradient_is_that_of_the_value(loss):
+@pytest.mark.parametrize("name", [name for name in LOSSES if "mmd" not in name])  # its bandwidth is held constant
+def test_gradient_is_that_of_the_value(name):
+    loss = LOSSES[name]
     x, pids, modalities = batch(3, 2, dim=3, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: loss(x, pids, modalities), x)
 

@@ -59,7 +59,8 @@ def distribution_consistency_loss(
     - `w2g`: `mean_d [(u - v)^2 + (sqrt s - sqrt t)^2]`, their squared 2-Wasserstein distance per dimension.
     - `mmd`: `mean k(x, x') + mean k(y, y') - 2 mean k(x, y)`, at most 10, k the sum of five Gaussian kernels around
       the mean squared distance, which is a constant to the gradient; less `margin`, at least 0. Jambigi et al.,
-      MMD-ReID, BMVC 2021, https://arxiv.org/abs/2111.05059.
+      MMD-ReID, BMVC 2021, https://arxiv.org/abs/2111.05059; the value of its code jumps to 0 at the margin, the
+      gradient is the same.
     - `coral`: `|C_v - C_r|_F^2 / (4 D^2)` of full covariances. Sun and Saenko, Deep CORAL, ECCV workshops 2016,
       https://arxiv.org/abs/1607.01719.
 
@@ -75,7 +76,8 @@ def distribution_consistency_loss(
         kind: which of the four.
         scope: `modality` takes all images of a modality as one group. `identity` averages over the identities that
             have both modalities: means, kernels and deviations from the mean are those of an identity, variances
-            and covariances are pooled over identities, as those of a few images are noise.
+            and covariances are pooled over identities, as those of a few images are noise. With one image per
+            identity and modality all variances are the floor, so KLG is a squared distance divided by it: large.
         margin: of `mmd` alone.
 
     Returns:
@@ -113,9 +115,8 @@ def _means_and_deviations(rows: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]
 
 def _mmd(sides: list[tuple[Tensor, Tensor]], margin: float) -> Tensor:
     (x, x_groups), (y, y_groups) = sides
-    return torch.stack(
-        [_mmd_of_group(x[x_groups == group], y[y_groups == group], margin) for group in x_groups.unique()]
-    ).mean()
+    both = ((x[x_groups == group], y[y_groups == group]) for group in set(x_groups.tolist()))
+    return torch.stack([_mmd_of_group(*rows, margin) for rows in both]).mean()
 
 
 def _mmd_of_group(x: Tensor, y: Tensor, margin: float) -> Tensor:
