@@ -10,6 +10,7 @@ from vireid.losses.contrastive import cross_modality_contrastive_loss
 from vireid.losses.gaussian_consistency import distribution_consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
+from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 
@@ -20,6 +21,7 @@ CONSISTENCY = {  # of distributions: one identity is enough to compare
     "mmd": partial(distribution_consistency_loss, kind="mmd"),
     "mmd_identity": partial(distribution_consistency_loss, kind="mmd", scope="identity"),
     "coral": partial(distribution_consistency_loss, kind="coral"),
+    "middle": middle_consistency_loss,
 }
 LOSSES = CONSISTENCY | {
     "triplet": lambda x, pids, modalities: triplet_loss(x, pids),
@@ -29,6 +31,7 @@ LOSSES = CONSISTENCY | {
     "hetero_center": lambda *rows: hetero_center_triplet_loss(*rows, margin=3.0),
     "center_alignment": lambda *rows: center_alignment_loss(*rows, margin=3.0),
     "contrastive": cross_modality_contrastive_loss,
+    "over_pairings": lambda x, *rest: mean_over_pairings(hetero_center_triplet_loss, x, x.flip(1), *rest),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 

@@ -1,9 +1,12 @@
 """MMN's losses between images and middle images."""
 
+import math
+
+import pytest
 import torch
 
 from vireid.losses.hetero_center import hetero_center_triplet_loss
-from vireid.losses.middle_modality import mean_over_pairings
+from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss, pairing_gap
 from vireid.losses.triplet import triplet_loss
 from vireid.sample import Modality
 
@@ -47,3 +50,83 @@ def test_pairings_do_not_depend_on_the_order_of_rows():
     order = torch.randperm(len(rows[2]), generator=torch.Generator().manual_seed(1))
     shuffled = mean_over_pairings(hetero_center_triplet_loss, *(x[order] for x in rows))
     torch.testing.assert_close(shuffled, mean_over_pairings(hetero_center_triplet_loss, *rows))
+
+
+def test_consistency_by_hand():
+    """Two images against one of identity 0, at angles of 90 and 60 degrees; identity 1 has visible images only."""
+    projected = torch.tensor([[2.0, 0.0], [0.5, 3**0.5 / 2], [0.0, 7.0], [1.0, 1.0]])
+    pids, modalities = torch.tensor([0, 0, 0, 1]), torch.tensor([V, R, V, V])
+    right_angle_to_30, sixty = 2 * math.sin(math.radians(15)), 1.0
+    value = middle_consistency_loss(projected, pids, modalities)
+    assert value.item() == pytest.approx((right_angle_to_30 + sixty) / 2, rel=1e-6)
+    # The first visible row with the first infrared row; the second has none to go with.
+    peer = middle_consistency_loss(projected, pids, modalities, mode="peer")
+    assert peer.item() == pytest.approx(sixty, rel=1e-6)
+
+
+def test_consistency_is_the_mean_over_all_matches_of_the_published_one():
+    _, projected, pids, modalities = batch(identities=3, images=3)
+    shifted = []
+    for shift in range(3):  # each image of an identity meets each of the other modality once
+        rows = projected.view(2, 3, 3, -1).clone()
+        rows[R] = rows[R].roll(shift, 1)
+        shifted.append(middle_consistency_loss(rows.view(18, -1), pids, modalities, mode="peer"))
+    assert len({round(value.item(), 9) for value in shifted}) == 3
+    torch.testing.assert_close(middle_consistency_loss(projected, pids, modalities), torch.stack(shifted).mean())
+
+
+def test_consistency_is_the_published_one_with_one_image_each():
+    _, projected, pids, modalities = batch(images=1)
+    both = [middle_consistency_loss(projected, pids, modalities, mode=mode) for mode in ("all_pairs", "peer")]
+    torch.testing.assert_close(*both)
+
+
+@pytest.mark.parametrize("mode", ["all_pairs", "peer"])
+def test_consistency_needs_an_identity_in_both_modalities(mode):
+    projected = torch.randn(4, 3, requires_grad=True)
+    with pytest.warns(UserWarning, match="the loss is 0: it needs an identity in both modalities"):
+        loss = middle_consistency_loss(projected, torch.tensor([0, 0, 1, 1]), torch.tensor([V, V, R, R]), mode=mode)
+    loss.backward()
+    assert loss == 0
+    assert (projected.grad == 0).all()
+
+
+def gap_by_loops(original, middle, pids, modalities):
+    def spread(of_visible, of_infrared):
+        rows = [(of_visible if m == V else of_infrared)[i] for i, m in enumerate(modalities.tolist())]
+        means = []
+        for anchor, pid in zip(rows, pids, strict=True):
+            own = [(anchor - row).norm() for row, other in zip(rows, pids, strict=True) if other == pid]
+            means.append(sum(own) / len(own))
+        return sum(means) / len(means)
+
+    return abs(spread(original, middle) - spread(middle, original))
+
+
+def test_pairing_gap_by_loops():
+    rows = batch()
+    torch.testing.assert_close(pairing_gap(*rows), gap_by_loops(*rows))
+
+
+def test_the_slip_is_all_that_the_published_pairing_gap_differs_by():
+    """Where (v', r) is such that its distances are the roots of those of (v, r'), both agree."""
+    pids, modalities = torch.tensor([0, 0]), torch.tensor([V, R])
+    original, middle = torch.tensor([[0.0], [3.0]]), torch.tensor([[0.0], [9.0]])  # |v' - r| = 3, |v - r'| = 9
+    strict, peer = (pairing_gap(original, middle, pids, modalities, mode=mode) for mode in ("strict", "peer"))
+    assert strict.item() == pytest.approx((9 - 3) / 2)  # halved: an image is at distance 0 of itself
+    assert peer.item() == pytest.approx(strict.item(), abs=1e-3)
+
+
+def test_pairing_gap_moves_the_wider_pairing_only():
+    original, middle = (
+        torch.tensor([[0.0], [3.0]], requires_grad=True),
+        torch.tensor([[0.0], [9.0]], requires_grad=True),
+    )
+    pairing_gap(original, middle, torch.tensor([0, 0]), torch.tensor([V, R])).backward()
+    assert original.grad.flatten().tolist() == [-0.5, 0]
+    assert middle.grad.flatten().tolist() == [0, 0.5]
+
+
+def test_pairing_gap_needs_two_images():
+    with pytest.warns(UserWarning, match="the loss is 0: it needs an identity with two images"):
+        assert pairing_gap(torch.randn(2, 3), torch.randn(2, 3), torch.tensor([0, 1]), torch.tensor([V, R])) == 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vireid.models.middle_modality import MiddleModalityGenerator
+from vireid.models.middle_modality import MiddleModalityGenerator, ProjectionHead
 from vireid.sample import Modality
 
 MODALITIES = torch.tensor([Modality.VISIBLE, Modality.INFRARED, Modality.INFRARED, Modality.VISIBLE])
@@ -59,3 +59,11 @@ def test_order_of_the_batch_is_kept(training):
     generator = MiddleModalityGenerator().train(training)
     order = torch.tensor([2, 0, 3, 1])
     torch.testing.assert_close(generator(images()[order], MODALITIES[order]), generator(images(), MODALITIES)[order])
+
+
+def test_projection_does_not_see_lengths():
+    head = ProjectionHead(6, 4).eval()
+    rows = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    assert head(rows).shape == (3, 4)
+    torch.testing.assert_close(head(5 * rows), head(rows))
+    assert sum(p.numel() for p in head.parameters()) == 6 * 4 + 2 * 4 + (4 * 4 + 4) + 2 * 4

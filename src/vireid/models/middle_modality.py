@@ -1,9 +1,13 @@
-"""The middle modality generator of MMN: each image becomes one that looks less like its own modality.
+"""What MMN adds to a trunk: the generator of middle images and the projection of its consistency loss.
 
-Shapes: B images, H and W height and width in pixels.
+Source of both: Zhang et al., Towards a Unified Middle Modality Learning for Visible-Infrared Person
+Re-Identification, ACM MM 2021, https://doi.org/10.1145/3474085.3475250.
+
+Shapes: B images, D embedding size, E projected size, H and W height and width in pixels.
 """
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vireid.models.two_stream_resnet import TwoStreamStage
 
@@ -14,9 +18,6 @@ class MiddleModalityGenerator(nn.Module):
     Every layer is a 1x1 convolution, so a pixel of the middle image depends on the same pixel of the image only,
     and, in training, on the statistics of its modality in the batch. The whole has 22 parameters. All weights
     start at 0.333 and all biases at 0, as in the authors' code: at first both encoders make the same grey image.
-
-    Source: Zhang et al., Towards a Unified Middle Modality Learning for Visible-Infrared Person
-    Re-Identification, ACM MM 2021, https://doi.org/10.1145/3474085.3475250.
     """
 
     def __init__(self) -> None:
@@ -43,3 +44,27 @@ def _grey_convolution(inputs: int, outputs: int) -> nn.Conv2d:
     assert convolution.bias is not None
     nn.init.zeros_(convolution.bias)
     return convolution
+
+
+class ProjectionHead(nn.Module):
+    """Embeddings at length 1, reduced by a linear layer, a BatchNorm with ReLU, a second layer and BatchNorm.
+
+    Args:
+        dim: D.
+        projected: E; 256 in the authors' code.
+    """
+
+    def __init__(self, dim: int, projected: int = 256) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim, projected, bias=False),
+            nn.BatchNorm1d(projected),
+            nn.ReLU(),
+            nn.Linear(projected, projected),
+            nn.BatchNorm1d(projected),
+        )
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """`(B, E)`, any length, of embeddings `(B, D)`; B is at least 2 in training."""
+        projected: Tensor = self.layers(F.normalize(embeddings))
+        return projected
