@@ -7,10 +7,12 @@ import torch
 
 from vireid.losses.center_alignment import center_alignment_loss
 from vireid.losses.contrastive import cross_modality_contrastive_loss
+from vireid.losses.discriminative_center import discriminative_center_loss
 from vireid.losses.gaussian_consistency import distribution_consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss
+from vireid.losses.shared_enhancement import modality_shared_enhancement_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 
@@ -23,7 +25,14 @@ CONSISTENCY = {  # of distributions: one identity is enough to compare
     "coral": partial(distribution_consistency_loss, kind="coral"),
     "middle": middle_consistency_loss,
 }
-LOSSES = CONSISTENCY | {
+ENHANCEMENT = {  # one identity is enough, with two images in one of its modalities
+    "shared_enhancement": modality_shared_enhancement_loss,
+    "shared_enhancement_cosine": partial(modality_shared_enhancement_loss, distance="cosine"),
+    "shared_enhancement_center": partial(modality_shared_enhancement_loss, distance="center"),
+}
+LOSSES = {
+    **CONSISTENCY,
+    **ENHANCEMENT,
     "triplet": lambda x, pids, modalities: triplet_loss(x, pids),
     "triplet_peer": lambda x, pids, modalities: triplet_loss(x, pids, mode="peer"),
     "weighted_triplet": lambda x, pids, modalities: weighted_triplet_loss(x, pids),
@@ -31,6 +40,7 @@ LOSSES = CONSISTENCY | {
     "hetero_center": lambda *rows: hetero_center_triplet_loss(*rows, margin=3.0),
     "center_alignment": lambda *rows: center_alignment_loss(*rows, margin=3.0),
     "contrastive": cross_modality_contrastive_loss,
+    "discriminative_center": lambda x, pids, modalities: discriminative_center_loss(x, pids),
     "over_pairings": lambda x, *rest: mean_over_pairings(hetero_center_triplet_loss, x, x.flip(1), *rest),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -55,12 +65,13 @@ def visible_half(loss, x, pids, modalities):
     return value_and_gradient(lambda x, *rest: loss(x[:half], pids[:half], modalities[:half]), x, None, None)
 
 
-@every_loss
-def test_two_identities_of_one_image_per_modality(loss):
-    value, gradient = value_and_gradient(loss, *batch(2, 1))
+@pytest.mark.filterwarnings("ignore:the loss is 0")
+@pytest.mark.parametrize("name", LOSSES)
+def test_two_identities_of_one_image_per_modality(name):
+    value, gradient = value_and_gradient(LOSSES[name], *batch(2, 1))
     assert value.isfinite()
     assert gradient.isfinite().all()
-    assert gradient.abs().sum() > 0
+    assert (gradient.abs().sum() > 0) == (name not in ENHANCEMENT)
 
 
 @pytest.mark.filterwarnings("ignore:the loss is 0")
@@ -73,7 +84,7 @@ def test_one_modality_absent(loss, images):
     assert gradient.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["triplet", "weighted_triplet", "hetero_center", "klg", "mmd_identity"])
+@pytest.mark.parametrize("name", ["triplet", "weighted_triplet", "hetero_center", "klg", "mmd_identity", *ENHANCEMENT])
 def test_nothing_to_compare_is_a_zero_in_the_graph_with_a_warning(name):
     x, pids, modalities = batch(2, 1)
     with pytest.warns(UserWarning, match="the loss is 0"):
@@ -82,7 +93,7 @@ def test_nothing_to_compare_is_a_zero_in_the_graph_with_a_warning(name):
     assert (gradient == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name not in CONSISTENCY])
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in CONSISTENCY | ENHANCEMENT])
 def test_one_identity_only(name):
     loss = LOSSES[name]
     x, _, modalities = batch(2, 2)

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vireid.losses.discriminative_center import discriminative_center_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.middle_modality import middle_consistency_loss, pairing_gap
+from vireid.losses.shared_enhancement import modality_shared_enhancement_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 from vireid.models.middle_modality import ProjectionHead
@@ -45,6 +48,12 @@ LOSSES = {
     "hct_CenterTripletLoss_m0.3": lambda *rows: hetero_center_triplet_loss(*rows, margin=0.3),
     "hct_CenterTripletLoss_m2.0": lambda *rows: hetero_center_triplet_loss(*rows, margin=2.0),
     "hct_CrossEntropyLabelSmooth": smoothed,
+    "pmt_DCL": lambda x, pids, modalities: discriminative_center_loss(x, pids),
+    "pmt_DCL_norm": lambda x, pids, modalities: discriminative_center_loss(F.normalize(x), pids),
+    "pmt_MSEL": modality_shared_enhancement_loss,
+    "pmt_MSEL_norm": lambda x, *rest: modality_shared_enhancement_loss(F.normalize(x), *rest),
+    "pmt_MSEL_Cos": partial(modality_shared_enhancement_loss, distance="cosine"),
+    "pmt_TripletLoss_m0.1": lambda x, pids, modalities: triplet_loss(x, pids, margin=0.1),
     "mmn_DCLoss_num2": consistency,
 }
 

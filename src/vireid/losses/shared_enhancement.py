@@ -48,14 +48,15 @@ def modality_shared_enhancement_loss(
         far, near = (_mean_distance(rows, positive, distance) for positive in (cross, intra))
         squares = (far - near).square()[anchors]
     groups = modalities[anchors]
-    return torch.stack([squares[groups == modality].mean() for modality in groups.unique()]).mean()
+    return torch.stack([squares[groups == modality].mean() for modality in torch.unique(groups)]).mean()
 
 
 def _mean_distance(rows: Tensor, positive: Tensor, distance: Distance) -> Tensor:
     """For each row `(N,)` its distance to its positives `(N, N)`, their mean; anything where it has none."""
     share = positive.to(rows.dtype) / positive.sum(1, keepdim=True).clamp(min=1)
     if distance == "center":
-        return torch.linalg.vector_norm(rows - share @ rows, dim=1)  # its gradient at 0 is 0
+        to_center: Tensor = torch.linalg.vector_norm(rows - share @ rows, dim=1)  # its gradient at 0 is 0
+        return to_center
     if distance == "cosine":
         unit = F.normalize(rows)
         return ((1 - unit @ unit.T) * share).sum(1)
