@@ -11,7 +11,7 @@ from vireid.methods.base import Method
 from vireid.sample import Batch, Modality
 
 NAMES = [info.name for info in pkgutil.iter_modules(methods.__path__) if info.name != "base"]
-TINY = {"weights": "none", "trunk_lr_scale": 1.0, "parts": 2}
+TINY = {"weights": "none", "trunk_lr_scale": 1.0, "parts": 2, "dropout": 0.0, "drop_path": 0.0, "progressive_epochs": 2}
 EPOCHS = 6
 IDENTITIES = 4
 HEIGHT, WIDTH = 64, 32
