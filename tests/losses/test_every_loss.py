@@ -12,6 +12,7 @@ from vireid.losses.gaussian_consistency import distribution_consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss
+from vireid.losses.scale_alignment import scale_alignment_loss
 from vireid.losses.shared_enhancement import modality_shared_enhancement_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
@@ -24,6 +25,7 @@ CONSISTENCY = {  # of distributions: one identity is enough to compare
     "mmd_identity": partial(distribution_consistency_loss, kind="mmd", scope="identity"),
     "coral": partial(distribution_consistency_loss, kind="coral"),
     "middle": middle_consistency_loss,
+    "scale_alignment": lambda x, *rest: scale_alignment_loss(x[:, None], *rest),
 }
 ENHANCEMENT = {  # one identity is enough, with two images in one of its modalities
     "shared_enhancement": modality_shared_enhancement_loss,

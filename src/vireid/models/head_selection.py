@@ -71,11 +71,12 @@ class HeadGate(nn.Module):
         """Gates `(B, H)`, at least 0, of the heads' outputs `(B, H, d)`; training moves the running mean."""
         with torch.autocast(outputs.device.type, enabled=False):
             rows = outputs if outputs.dtype == torch.float64 else outputs.float()
-            scores = self.scorer(rows).squeeze(2).softmax(1)
+            logits = self.scorer(rows).squeeze(2)
+            scores = logits.detach().softmax(1)
             if self.training:
-                self._move(scores.detach().mean(0))
-            kept = scores * self._mask(scores)
-            gates: Tensor = kept * scores.shape[1] / kept.sum(1, keepdim=True)
+                self._move(scores.mean(0))
+            # The same as a m / sum(a m), but what is masked has no part in rounding either.
+            gates: Tensor = logits.shape[1] * logits.masked_fill(~self._mask(scores), -torch.inf).softmax(1)
         return gates
 
     def _move(self, scores: Tensor) -> None:
@@ -85,11 +86,10 @@ class HeadGate(nn.Module):
         self.batches.add_(1)
 
     def _mask(self, scores: Tensor) -> Tensor:
-        """1 for a head that is kept, else 0: `(B, H)`, or `(H,)` for all images alike."""
-        ranking = scores.detach() if self.per_sample else self.mean
-        best = ranking.topk(self.keep).indices
-        mask = torch.zeros_like(ranking).scatter(-1, best, 1.0)
-        return torch.where(self.batches > 0, mask, 1.0)
+        """Which heads are kept: `(B, H)` bool, or `(H,)` for all images alike."""
+        ranking = scores if self.per_sample else self.mean
+        best = torch.zeros_like(ranking, dtype=torch.bool).scatter(-1, ranking.topk(self.keep).indices, True)
+        return best | (self.batches == 0)
 
 
 class HeadSelection(nn.Module):
