@@ -48,19 +48,21 @@ def center_alignment_loss(
     rows = full_precision(embeddings)
     centers, own = _centers(rows, pids)
     # The norm's gradient at 0 is 0.
-    total = alignment * torch.linalg.vector_norm(halves[1:][paired] - halves[:-1][paired], dim=1).mean()
-    total = total + cluster * torch.linalg.vector_norm(rows - centers[own], dim=1).mean()
-    return total + push * _shortfalls(centers, margin).mean()
+    aligned = torch.linalg.vector_norm(halves[1:][paired] - halves[:-1][paired], dim=1).mean()
+    clustered = torch.linalg.vector_norm(rows - centers[own], dim=1).mean()
+    loss: Tensor = alignment * aligned + cluster * clustered + push * _shortfalls(centers, margin).mean()
+    return loss
 
 
 def _centers(rows: Tensor, pids: Tensor) -> tuple[Tensor, Tensor]:
     """The mean `(I, D)` of each identity's rows over both modalities, and each row's place in it `(N,)`."""
-    _, own, counts = torch.unique(pids, return_inverse=True, return_counts=True)
-    sums = rows.new_zeros(len(counts), rows.shape[1]).index_add(0, own, rows)
-    return sums / counts[:, None], own
+    unique, own = torch.unique(pids, return_inverse=True)
+    sums = rows.new_zeros(len(unique), rows.shape[1]).index_add(0, own, rows)
+    return sums / own.bincount()[:, None], own
 
 
 def _shortfalls(centers: Tensor, margin: float) -> Tensor:
     """By how much each pair of `(I, D)` is closer than the margin, `(I (I - 1) / 2,)`."""
-    first, second = torch.triu_indices(len(centers), len(centers), 1, device=centers.device)
-    return (margin - euclidean(centers, centers)[first, second]).clamp(min=0)
+    first, second = torch.triu_indices(len(centers), len(centers), 1, device=centers.device).unbind()
+    distances = euclidean(centers, centers)[first, second]
+    return torch.relu(margin - distances)
