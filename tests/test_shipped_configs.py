@@ -8,7 +8,7 @@ from vireid.config import load
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 ANY_PART, BY_PART = ("synthvi",), ("synthvi_nir", "synthvi_lwir")
-METHODS = {"baseline": ANY_PART, "agw": ANY_PART, "hct": BY_PART, "dfw_sln": BY_PART, "emif": BY_PART, "mmn": BY_PART}
+METHODS = {"baseline": ANY_PART, "agw": ANY_PART, "hct": BY_PART, "dfw_sln": BY_PART, "pmt": BY_PART, "emif": BY_PART, "mmn": BY_PART}
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem.startswith(tuple(METHODS))], ids=lambda p: p.stem)
