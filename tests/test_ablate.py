@@ -148,6 +148,8 @@ def test_changes_apply_in_order_and_may_replace_a_section(tmp_path):
         ({"rows": ROWS, "repeat": {"data.trials": [1]}, "set": {"data.trials": 2}}, "set sets data.trials"),
         ({"rows": ROWS, "repeat": {"train.seed": [1]}}, "repeat sets train.seed"),
         ({"rows": ROWS, "keep_checkpoints": "no"}, "expected true or false"),
+        ({"rows": {**ROWS, "C": {"against": "c"}}}, "row 'C' has against: 'c', expected another row: A, B"),
+        ({"rows": {**ROWS, "C": {"against": ["A"]}}}, "row 'C' has against: ['A'], expected another row"),
     ],
 )
 def test_a_wrong_sweep_file_is_refused_before_anything_runs(tmp_path, content, message):
@@ -469,6 +471,24 @@ def test_the_markdown_says_what_its_numbers_are(fabricated):
     deeper = markdown(fabricated, level=3)
     assert deeper.startswith("### table\n") and "\n#### synthvi" in deeper
     assert "C|c  34.00 ± 3.00" in text(fabricated)
+
+
+def test_a_row_can_be_compared_with_another_than_the_first(tmp_path):
+    rows = {"A": {}, "B": ROWS["B"], "C|c": {"train.optimizer.lr": 0.2, "against": "B"}}
+    rows["D"] = {"train.optimizer.lr": 0.3, "against": "C|c"}
+    sweep = load_sweep(write(tmp_path, rows=rows))
+    assert "against" not in sweep.rows[2].changes
+    for run in sweep.runs:
+        value = {"A": 0.5, "B": 0.1, "C|c": 0.4, "D": 0.6}[run.row.name] + 0.01 * run.repeat["train.seed"]
+        fabricate(run, tmp_path / "out" / run.folder, value)
+    found = collect(sweep, tmp_path / "out")
+    assert [row["against"] for row in found["rows"]] == [None, "A", "B", "C|c"]
+    means = [row["summary"][0]["difference"]["mAP"]["mean"] for row in found["rows"][1:]]
+    assert means == pytest.approx([-0.4, 0.3, 0.2])
+    page = markdown(found)
+    assert "| row | R1 | R10 | R20 | mAP | mINP | Δ mAP [95 % CI] | against | p (Holm) | runs |" in page
+    assert r"| +20.00 | C\|c |" in page
+    assert "Δ is the mean difference to the row under 'against'" in page
 
 
 def test_rows_on_fewer_images_are_not_compared(tmp_path):

@@ -37,7 +37,7 @@ def collect(sweep: Sweep, output: Path) -> Plain:
     runs: dict[str, list[PlannedRun]] = {row.name: [] for row in sweep.rows}
     for run in sweep.runs:
         runs[run.row.name].append(run)
-    rows = [_row(row, runs[row.name], sweep, output) for row in sweep.rows]
+    rows = [{**_row(row, runs[row.name], sweep, output), "against": _against(row, sweep)} for row in sweep.rows]
     _summarise(rows)
     return {
         "format": FORMAT,
@@ -52,6 +52,12 @@ def collect(sweep: Sweep, output: Path) -> Plain:
         "rows": rows,
         "environment": _environment([output / run.folder for run in sweep.runs]),
     }
+
+
+def _against(row: Row, sweep: Sweep) -> str | None:
+    """The row that a row is compared with; None for the first unless it says otherwise."""
+    first = sweep.rows[0]
+    return row.against or (first.name if row is not first else None)
 
 
 def _row(row: Row, runs: Sequence[PlannedRun], sweep: Sweep, output: Path) -> Plain:
@@ -101,12 +107,11 @@ def _protocol(name: str, repeat: dict[str, list[Any]]) -> str:
 
 def _summarise(rows: Sequence[Plain]) -> None:
     """Give every row its `summary`, one entry for each test that it was evaluated on."""
-    found = [_results_of(row) for row in rows]
-    for row, own in zip(rows, found, strict=True):
-        row["summary"] = [_entry(group, repeats, found[0].get(group)) for group, repeats in own.items()]
-    for entry in rows[0]["summary"] if rows else ():
-        entry["difference"] = None  # to itself
-    for group in dict.fromkeys(group for own in found for group in own):
+    found = {row["row"]: _results_of(row) for row in rows}
+    for row in rows:
+        reference = found.get(row["against"], {})
+        row["summary"] = [_entry(group, repeats, reference.get(group)) for group, repeats in found[row["row"]].items()]
+    for group in dict.fromkeys(group for own in found.values() for group in own):
         entries = [e for row in rows for e in row["summary"] if _key(e) == group and e["difference"] is not None]
         for score in SCORES:
             adjusted = holm([entry["difference"][score]["p"] for entry in entries])

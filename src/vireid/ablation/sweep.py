@@ -1,7 +1,7 @@
 """What a sweep trains: rows of config changes times seeds, all checked before anything is trained.
 
 A row is a name and dotted config keys, `A: {method.dfw.enabled: false}`; a grid is the product of lists of values,
-whose rows are named `S=50, lambda=1`. The first row is the one that the others are compared with.
+whose rows are named `S=50, lambda=1`. A row is compared with the first one, or with the row that `against` names.
 """
 
 import json
@@ -25,12 +25,21 @@ SCORING = ("evaluation.direction", "evaluation.rerank", "evaluation.batch_size")
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: its name, its folder's name, the file it starts from and what it changes there."""
+    """A line of the table.
+
+    Attributes:
+        name: as printed.
+        slug: its folder's name.
+        base: the config it starts from.
+        changes: what it changes there, by dotted key.
+        against: the row it is compared with; None for the first row.
+    """
 
     name: str
     slug: str
     base: Path
     changes: dict[str, Any]
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,6 +131,11 @@ def _rows(file: SweepFile, path: Path) -> list[Row]:
         twin = next((other for other in rows[:index] if other.slug == row.slug), None)
         if twin is not None:
             raise InputError(f"rows '{twin.name}' and '{row.name}' would share the folder '{row.slug}'; rename one")
+        others = [name for name in wanted if name != row.name]
+        if row.against is not None and row.against not in others:
+            raise InputError(
+                f"row '{row.name}' has against: {row.against!r}, expected another row: {', '.join(others)}"
+            )
     return rows
 
 
@@ -133,7 +147,8 @@ def _row(name: str, changes: dict[str, Any], common_base: str | None, path: Path
     slug = re.sub(r"[\W_]+", "-", name.lower().replace("=-", "=minus ")).strip("-")[: 2 * LONGEST_NAME]
     if not slug:
         raise InputError(f"row '{name}' needs a letter or a digit in its name, which names its folder")
-    return Row(name, slug, path.parent / base, {key: value for key, value in changes.items() if key != "base"})
+    own = {key: value for key, value in changes.items() if key not in ("base", "against")}
+    return Row(name, slug, path.parent / base, own, changes.get("against"))
 
 
 def _short(key: str, keys: Mapping[str, Any]) -> str:

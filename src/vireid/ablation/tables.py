@@ -26,8 +26,9 @@ class Table:
 def markdown(ablation: Plain, level: int = 1) -> str:
     """The document `ablation.md`; `level` is that of its title."""
     parts = [f"{'#' * level} {_escaped(ablation['title'])}", _conditions(ablation), _changes(ablation)]
+    names = {row["row"] for row in ablation["rows"]}
     for table in build(ablation):
-        head, *body = ([_escaped(line[0]), *line[1:]] for line in table.lines)
+        head, *body = ([_escaped(cell) if cell in names else cell for cell in line] for line in table.lines)
         rule = ["---", *["---:"] * (len(head) - 1)]
         lines = ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
         parts += [f"{'#' * (level + 1)} {table.heading}", "\n".join(lines), *table.notes]
@@ -96,14 +97,21 @@ def heading(group: Group) -> str:
 def build(ablation: Plain) -> list[Table]:
     """One table for each test; a row that has not been run yet is a line of dashes in all of them."""
     compared = f"Δ {COMPARED} [95 % CI]"
-    head = ["row", *COLUMNS.values(), compared, "p (Holm)", "runs"]
+    against = ["against"] if _has_pairs(ablation) else []
+    head = ["row", *COLUMNS.values(), compared, *against, "p (Holm)", "runs"]
     tables = []
     tests: list[Group | None] = list(groups(ablation))
     for group in tests or [None]:
-        lines = [_line(row, group) for row in ablation["rows"] if belongs(row, group)]
+        lines = [_line(row, group, bool(against)) for row in ablation["rows"] if belongs(row, group)]
         title = heading(group) if group is not None else "No run is finished yet"
         tables.append(Table(title, [head, *lines], [*_chance(ablation, group), *_unreadable(ablation, group)]))
     return tables
+
+
+def _has_pairs(ablation: Plain) -> bool:
+    """Whether some row is compared with another one than the first."""
+    first = ablation["reference"]
+    return any(row.get("against", first) not in (None, first) for row in ablation["rows"])
 
 
 def belongs(row: Plain, group: Group | None) -> bool:
@@ -111,15 +119,17 @@ def belongs(row: Plain, group: Group | None) -> bool:
     return not row["summary"] or any(group_of(entry) == group for entry in row["summary"])
 
 
-def _line(row: Plain, group: Group | None) -> list[str]:
+def _line(row: Plain, group: Group | None, pairs: bool) -> list[str]:
     entry = next((entry for entry in row["summary"] if group_of(entry) == group), None)
     failed = sum(run["status"] == "failed" for run in row["runs"])
     count = f"{entry['n'] if entry else 0} of {len(row['runs'])}" + (f", {failed} failed" if failed else "")
     if entry is None:
         mark = "failed" if failed == len(row["runs"]) else "-"
-        return [row["row"], *[mark] * len(COLUMNS), "-", "-", count]
+        return [row["row"], *[mark] * len(COLUMNS), *["-"] * (3 if pairs else 2), count]
     scores = [_score(entry, score) for score in COLUMNS]
-    return [row["row"], *scores, *_difference(entry["difference"]), count]
+    difference, p = _difference(entry["difference"])
+    against = [row["against"] or "-"] if pairs else []
+    return [row["row"], *scores, difference, *against, p, count]
 
 
 def _score(entry: Plain, score: str) -> str:
@@ -186,7 +196,7 @@ def caption(ablation: Plain) -> str:
             "gallery draws."
         )
         parts.append(
-            f"Δ is the mean difference to row '{ablation['reference']}' over the runs that both have, with the 95 % "
+            f"Δ is the mean difference to {_reference(ablation)} over the runs that both have, with the 95 % "
             "confidence interval of a paired t-test; p is its two-sided p-value, corrected by Holm's method for the "
             "number of rows compared in the table; - where it is not defined."
         )
@@ -203,6 +213,10 @@ def caption(ablation: Plain) -> str:
     if mixed:
         parts.append(f"The runs differ in {' and '.join(mixed)}: see ablation.json.")
     return " ".join(parts)
+
+
+def _reference(ablation: Plain) -> str:
+    return "the row under 'against'" if _has_pairs(ablation) else f"row '{ablation['reference']}'"
 
 
 def _signed(fraction: float) -> str:
