@@ -8,13 +8,22 @@ from vireid.config import load
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 ANY_PART, BY_PART = ("synthvi",), ("synthvi_nir", "synthvi_lwir")
-METHODS = {"baseline": ANY_PART, "agw": ANY_PART, "hct": BY_PART, "dfw_sln": BY_PART, "pmt": BY_PART, "emif": BY_PART, "mmn": BY_PART}
+METHODS = {
+    "baseline": ANY_PART,
+    "agw": ANY_PART,
+    "hct": BY_PART,
+    "dfw_sln": BY_PART,
+    "pmt": BY_PART,
+    "emif": BY_PART,
+    "mmn": BY_PART,
+}
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.stem.startswith(tuple(METHODS))], ids=lambda p: p.stem)
 def test_the_method_of_a_config_can_be_built(path):
-    tiny = "test_vit" if load(path).method.options.backbone.startswith("vit") else "resnet18"
-    experiment = load(path, [f"method.backbone={tiny}", "method.weights=none"])
+    vit = load(path).method.options.backbone.startswith("vit")
+    tiny = ["method.backbone=test_vit", "method.heads=8"] if vit else ["method.backbone=resnet18"]
+    experiment = load(path, [*tiny, "method.weights=none"])
     assert experiment.method.module.build(experiment.method.options, 5) is not None
 
 
