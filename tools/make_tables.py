@@ -7,8 +7,10 @@ table is not the one the files give.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from vireid.evaluation.results import Result, load_results
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DFW_SLN = RESULTS / "dfw_sln"
+# A method after the one it grows from.
+ORDER = ("baseline", "agw", "hct", "dfw_sln", "mmn", "psmg", "emif", "pmt", "cm_dasn")
 
 
 def demo_table() -> str:
@@ -58,16 +62,50 @@ def _measured(rows: list[tuple[str, Result]]) -> str:
     return "infrared to visible, " + "; ".join(sizes.values())
 
 
-def ablation(name: str) -> dict[str, Any]:
+def method_table() -> str:
+    """Every method: what it is, where it is from, what it costs."""
+    content = json.loads((RESULTS / "methods" / "costs.json").read_text(encoding="utf-8"))
+    rows = sorted(content["methods"].items(), key=lambda item: ORDER.index(item[0]))
+    lines = ["| method | what it is | paper | settings | input | params | MACs |", "|---|---|---|---|---|---:|---:|"]
+    for name, cost in rows:
+        about = str(import_module(f"vireid.methods.{name}").__doc__)
+        title, _, what = about.splitlines()[0].partition(": ")
+        page = f"docs/methods/{name}.md"
+        link = f"[`{name}`]({page})" if (ROOT / page).is_file() else f"`{name}`"
+        basis = " (abstract only)" if "from the abstract" in " ".join(about.split()) else ""
+        url = re.findall(r"https://[^\s,)]+", about)[0].rstrip(".")
+        cells = [
+            link,
+            (what or title)[0].upper() + (what or title)[1:].rstrip("."),
+            f"[paper]({url}){basis}",
+            f"[config](configs/{name}_sysu_mm01.yaml)",
+            f"{cost['height']}x{cost['width']}",
+            f"{cost['parameters'] / 1e6:.2f} M" + _training_only(cost["training_parameters"]),
+            f"{cost['macs_per_pair'] / 2e9:.2f} G",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    note = (
+        "Settings are those for SYSU-MM01; each method has files for RegDB, LLCM and SynthVI too. Params: what an "
+        "embedding is computed from, + what serves training only, without the identity classifiers. MACs: "
+        "multiply-accumulates per image at the input size of the settings."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _training_only(parameters: int) -> str:
+    return f" + {parameters / 1e6:.2f} M" if parameters >= 5000 else ""
+
+
+def ablation(folder: str) -> dict[str, Any]:
     """What `vireid ablate` wrote."""
-    content: dict[str, Any] = json.loads((DFW_SLN / name / "ablation.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads((RESULTS / folder / "ablation.json").read_text(encoding="utf-8"))
     return content
 
 
-def dfw_sln_ablation(name: str) -> str:
-    """All tables of a sweep, its chart first."""
-    chart = f"![{name}](../../benchmarks/results/dfw_sln/{name}/ablation.svg)"
-    _, _, body = tables.markdown(ablation(name), level=3).partition("\n\n")
+def sweep(folder: str) -> str:
+    """All tables of a sweep, its chart first, for a page in docs/methods."""
+    chart = f"![{folder}](../../benchmarks/results/{folder}/ablation.svg)"
+    _, _, body = tables.markdown(ablation(folder), level=3).partition("\n\n")
     return f"{chart}\n\n{body.rstrip()}"
 
 
@@ -83,7 +121,7 @@ def dfw_sln_start() -> str:
 
 def dfw_sln_measured() -> str:
     """The ablation of Table 1 and its starting point."""
-    return f"{dfw_sln_ablation('table1_synthvi_nir')}\n\n{dfw_sln_start()}"
+    return f"{sweep('dfw_sln/table1_synthvi_nir')}\n\n{dfw_sln_start()}"
 
 
 def dfw_sln_published() -> str:
@@ -129,7 +167,7 @@ def dfw_sln_costs() -> str:
 
 def dfw_sln_summary() -> str:
     """One table for the README: Rank-1 and mAP of every row, infrared to visible, without re-ranking."""
-    content = ablation("table1_synthvi_nir")
+    content = ablation("dfw_sln/table1_synthvi_nir")
     entries = {
         row["row"]: entry
         for row in content["rows"]
@@ -159,7 +197,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "published": dfw_sln_published,
         "gate": dfw_sln_gate,
         "synthvi": dfw_sln_measured,
-        "scratch": lambda: dfw_sln_ablation("scratch_synthvi_nir"),
+        "scratch": lambda: sweep("dfw_sln/scratch_synthvi_nir"),
         "costs": dfw_sln_costs,
     },
 }
