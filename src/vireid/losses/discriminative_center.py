@@ -16,7 +16,7 @@ def discriminative_center_loss(embeddings: Tensor, pids: Tensor) -> Tensor:
     p are those images, and n are the images of other identities that are nearer to c_i than the average of them; all
     of them where none is nearer. A ratio has no margin and does not depend on the scale of the embeddings. Source: Lu
     et al., Learning Progressive Modality-Shared Transformers for Effective Visible-Infrared Person Re-Identification,
-    AAAI 2023, https://arxiv.org/abs/2212.00226, section 3.4.
+    AAAI 2023, https://arxiv.org/abs/2212.00226.
 
     Args:
         embeddings: `(N, D)`, not normalised.

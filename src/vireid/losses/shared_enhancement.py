@@ -22,7 +22,7 @@ def modality_shared_enhancement_loss(
     `1/2 sum_m mean_a (mean_c d(a, c) - mean_o d(a, o))^2`: anchors a of modality m, c the images of the anchor's
     identity in the other modality, o its other images in the same one. Rows are grouped by identity and modality, so
     their order does not matter. Source: Lu et al., Learning Progressive Modality-Shared Transformers for Effective
-    Visible-Infrared Person Re-Identification, AAAI 2023, https://arxiv.org/abs/2212.00226, section 3.3.
+    Visible-Infrared Person Re-Identification, AAAI 2023, https://arxiv.org/abs/2212.00226.
 
     Args:
         embeddings: `(N, D)`, not normalised.

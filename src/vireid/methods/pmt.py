@@ -12,8 +12,8 @@ Changed: losses group by identity and modality, not by a row's place in the batc
 are normalised and erased, not before. The learning rate moves step by step, not epoch by epoch. Positions are resized
 to the grid of any image. The last epoch is reported, not the best one on the test set.
 
-Published (not measured here): 67.53 Rank-1, 64.98 mAP and 51.86 mINP on SYSU-MM01 all-search, 84.81 and 76.55 (Rank-1
-and mAP) on RegDB visible to infrared.
+Published (not measured here): 67.53 Rank-1, 64.98 mAP and 51.86 mINP on SYSU-MM01 all-search; 84.81 and 76.55 (Rank-1
+and mAP, as later papers cite it) on RegDB visible to infrared.
 
 Shapes: B images, D width of a token and of the embedding.
 """
