@@ -14,6 +14,7 @@ METHODS = {
     "hct": BY_PART,
     "dfw_sln": BY_PART,
     "pmt": BY_PART,
+    "cm_dasn": BY_PART,
     "emif": BY_PART,
     "mmn": BY_PART,
 }

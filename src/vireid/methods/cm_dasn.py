@@ -131,8 +131,8 @@ class CMDASN(Method):
         )
         # One BatchNorm per role: with a common one, its statistics at test time would be a mixture of all turns.
         self.role_norms = nn.ModuleDict({role: copy.deepcopy(self.neck.bn) for role in self.roles})
-        if "specific" in self.roles:
-            self.classifiers = TwoStreamStage(*(copy.deepcopy(self.neck.classifier) for _ in Modality))
+        if "specific" in self.roles:  # one for each modality; the shared role uses the neck's
+            self.classifier = TwoStreamStage(*(copy.deepcopy(self.neck.classifier) for _ in Modality))
 
     @property
     def stage(self) -> int:
@@ -161,13 +161,17 @@ class CMDASN(Method):
             return ()
         if len(self.roles) < 2 or alternate == "off":
             return self.roles
-        turn = self.epoch - self._selection_from if alternate == "epoch" else self._selected_batches()
+        if alternate == "epoch":
+            turn = self.epoch - self._selection_from
+        else:
+            turn = sum(int(self._batches(role)) for role in self.roles)
         return (self.roles[turn % 2],)
 
-    def _selected_batches(self) -> int:
+    def _batches(self, role: Role) -> Tensor:
+        """How many batches `()` the role was trained on."""
         selection = self.selections[0]
         assert isinstance(selection, HeadSelection)
-        return sum(int(selection.batches(role)) for role in self.roles)
+        return selection.batches(role)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """PMT's losses by their names, `alignment`, and in stage 3 `selected_identity` and `selected_triplet`."""
@@ -223,7 +227,7 @@ class CMDASN(Method):
         for role, features in roles.items():
             normed = self.role_norms[role](features, batch.modalities)
             specific = role == "specific"
-            logits = self.classifiers(normed, batch.modalities) if specific else self.neck.classify(normed)
+            logits = self.classifier(normed, batch.modalities) if specific else self.neck.classify(normed)
             identities.append(_identity_losses(logits, batch))
             triplets.append(self._triplet(features, batch, within=specific))
         if not roles:
@@ -247,14 +251,16 @@ class CMDASN(Method):
         stands the plain class token.
         """
         wanted = TEST_FEATURES[self.config.test_feature]
-        trained = [role for role in wanted if self._trained(role)]
-        features = self._features(images, trained)
+        features = self._features(images, [role for role in wanted if role in self.roles])
         plain = self.neck(features.plain, modalities)
-        rows = [self.role_norms[r](features.roles[r], modalities) if r in trained else plain for r in wanted]
-        return F.normalize(torch.cat([F.normalize(row.float()) for row in rows or [plain]], 1))
+        rows = [self._role_embedding(role, features, plain, modalities) for role in wanted] or [plain]
+        return F.normalize(torch.cat([F.normalize(row.float()) for row in rows], 1))
 
-    def _trained(self, role: Role) -> bool:
-        return any(isinstance(selection, HeadSelection) and selection.started(role) for selection in self.selections)
+    def _role_embedding(self, role: Role, features: Features, plain: Tensor, modalities: Tensor) -> Tensor:
+        if role not in features.roles:
+            return plain
+        normed = self.role_norms[role](features.roles[role], modalities)
+        return torch.where(self._batches(role) > 0, normed, plain)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Patches and blocks at `trunk_lr_scale`; class token, positions, last norm and what is new at full rate."""

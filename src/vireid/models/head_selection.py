@@ -52,6 +52,7 @@ class HeadGate(nn.Module):
         per_sample: rank the heads by each image's own scores instead of by the running mean.
 
     Attributes:
+        scorer: w, `(d,)`.
         mean: the scores' running mean over the batches of training `(H,)`, which the first batch sets.
         batches: how many there were; until the first every head is kept.
     """
@@ -63,21 +64,19 @@ class HeadGate(nn.Module):
         super().__init__()
         self.keep = keep
         self.per_sample = per_sample
-        self.scorer = nn.Linear(dim, 1, bias=False)
+        self.scorer = nn.Parameter(torch.randn(dim) / dim**0.5)
         self.register_buffer("mean", torch.zeros(heads))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Gates `(B, H)`, at least 0, of the heads' outputs `(B, H, d)`; training moves the running mean."""
-        with torch.autocast(outputs.device.type, enabled=False):
-            rows = outputs if outputs.dtype == torch.float64 else outputs.float()
-            logits = self.scorer(rows).squeeze(2)
-            scores = logits.detach().softmax(1)
-            if self.training:
-                self._move(scores.mean(0))
-            # The same as a m / sum(a m), but what is masked has no part in rounding either.
-            gates: Tensor = logits.shape[1] * logits.masked_fill(~self._mask(scores), -torch.inf).softmax(1)
-        return gates
+        rows = outputs if outputs.dtype == torch.float64 else outputs.float()
+        logits = (rows * self.scorer).sum(2)  # no matrix product, which autocast would do in half precision
+        scores = logits.detach().softmax(1)
+        if self.training:
+            self._move(scores.mean(0))
+        # The same as a m / sum(a m), but what is masked has no part in rounding either.
+        return logits.shape[1] * logits.masked_fill(~self._mask(scores), -torch.inf).softmax(1)
 
     def _move(self, scores: Tensor) -> None:
         # With several processes each moves its own; DistributedDataParallel then spreads the first one's.
@@ -119,10 +118,6 @@ class HeadSelection(nn.Module):
         self.gates = nn.ModuleDict(
             {role: HeadGate(heads, width // heads, keep=kept, per_sample=per_sample) for role in roles}
         )
-
-    def started(self, role: Role) -> bool:
-        """Whether the role has been trained."""
-        return role in self.gates and int(self.batches(role)) > 0
 
     def batches(self, role: Role) -> Tensor:
         """The number of batches `()` that the role was trained on."""
