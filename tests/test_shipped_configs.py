@@ -17,6 +17,7 @@ METHODS = {
     "cm_dasn": BY_PART,
     "emif": BY_PART,
     "mmn": BY_PART,
+    "psmg": BY_PART,
 }
 
 
