@@ -162,6 +162,20 @@ def test_non_local_blocks_start_as_identity():
         torch.testing.assert_close(with_blocks(images(2), modalities), plain(images(2), modalities))
 
 
+@pytest.mark.parametrize(
+    "options", [{"split": 1}, {"split": 1, "bn_specific": ["layer1", "layer2", "layer3", "layer4"]}, {"split": 3}]
+)
+def test_shipped_weights_with_non_local_blocks(options):
+    """The blocks start as the identity, so the map is that of the shipped weights without them."""
+    plain = TwoStreamResNet("resnet18", weights="default", **options).eval()
+    non_local = {"layer2": 2, "layer3": 1}
+    with_blocks = TwoStreamResNet("resnet18", weights="default", non_local=non_local, **options).eval()
+    assert any(isinstance(module, NonLocal) for module in with_blocks.modules())
+    with torch.no_grad():
+        modalities = torch.tensor([V, I])
+        assert torch.equal(with_blocks(images(2), modalities), plain(images(2), modalities))
+
+
 def test_non_local_block_slow_reference():
     torch.manual_seed(0)
     block = NonLocal(3, 2).eval()

@@ -165,10 +165,8 @@ def test_a_shared_batch_norm_gets_the_statistics_of_the_shipped_two_together(shi
 
 
 def test_the_shipped_trunk_fits_its_own_make_only(monkeypatch, tmp_path):
-    with pytest.raises(InputError, match=r"without non-local blocks, this trunk is a resnet34; .*backbone"):
+    with pytest.raises(InputError, match=r"is a resnet18, this trunk is a resnet34; .*method.backbone to resnet18"):
         TwoStreamResNet("resnet34", weights="default")
-    with pytest.raises(InputError, match="this trunk is a resnet18 with them"):
-        TwoStreamResNet("resnet18", weights="default", non_local={"layer2": 1})
     monkeypatch.setattr(weights_module, "SHIPPED", tmp_path)
     with pytest.raises(InputError, match="is missing; reinstall vireid"):
         TwoStreamResNet("resnet18", weights="default")

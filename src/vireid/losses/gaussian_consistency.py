@@ -40,6 +40,15 @@ class ConsistencyConfig(BaseModel):
         return self.weight * min(1.0, (epoch + 1) / max(1, self.ramp_epochs))
 
 
+def consistency_loss(
+    embeddings: Tensor, pids: Tensor, modalities: Tensor, config: ConsistencyConfig, *, epoch: int
+) -> Tensor:
+    """`distribution_consistency_loss` as the config has it, times its weight in the epoch."""
+    return config.factor(epoch) * distribution_consistency_loss(
+        embeddings, pids, modalities, kind=config.kind, scope=config.scope, margin=config.margin
+    )
+
+
 def distribution_consistency_loss(
     embeddings: Tensor,
     pids: Tensor,

@@ -8,8 +8,9 @@ pooling weighs strong responses, and a triplet loss without a margin weighs all 
 
 Changed: the triplet weights are a true softmax by default; `wrt_mode: peer` gives the authors' formula, whose
 negatives vanish at large distances. `nl_width: 1` is the inner width of the authors' code; null gives half of
-the channels, as the paper on non-local blocks has it. The last epoch is reported, not the best one on the
-test set.
+the channels, as the paper on non-local blocks has it. Modality-specific BatchNorm, dynamic feature weakening (of
+DFW-SLN) and a loss on the modalities' distributions (of EMIF) are options. The last epoch is reported, not the best
+one on the test set.
 
 Published (not measured here): 47.50 Rank-1 and 47.65 mAP on SYSU-MM01 all-search, 70.05 and 66.37 on RegDB
 visible to infrared.
@@ -23,12 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from vireid.losses.gaussian_consistency import ConsistencyConfig, consistency_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
+from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
 from vireid.models.pooling import GeM
-from vireid.models.two_stream_resnet import TwoStreamResNet
+from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
 
 
@@ -47,13 +50,16 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "resnet50"
-    weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
+    weights: str = Field("imagenet", description="imagenet, default, none, or the path of a state dict")
     split: int = Field(1, ge=0, le=4, description="number of modality-specific stages")
+    bn_specific: tuple[Stage, ...] = Field((), description="stages with one BatchNorm per modality")
     nl_width: int | None = Field(1, ge=1, description="inner channels of the non-local blocks; null: C / 2")
     gem_p: float = Field(3.0, ge=1, le=20)
     learn_p: bool = False
     loss: LossWeights = LossWeights()
     wrt_mode: Literal["stable", "peer"] = "stable"
+    dfw: WeakeningConfig = WeakeningConfig(enabled=False)
+    consistency: ConsistencyConfig = ConsistencyConfig(weight=0)
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
 
 
@@ -67,6 +73,7 @@ class AGW(Method):
         self.backbone = TwoStreamResNet(
             config.backbone,
             split=config.split,
+            bn_specific=config.bn_specific,
             weights=config.weights,
             non_local={"layer2": 2, "layer3": 3},
             non_local_width=config.nl_width,
@@ -75,19 +82,28 @@ class AGW(Method):
         self.neck = BNNeck(self.backbone.channels["layer4"], num_identities)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses `identity` and `weighted_triplet`, those with a factor above 0."""
+        """Losses `identity`, `weighted_triplet` and `consistency`, those with a factor above 0."""
         weights = self.config.loss
-        pooled = self.pool(self.backbone(batch.images, batch.modalities))
-        logits = self.neck.classify(self.neck(pooled, batch.modalities))
+        pooled = self._pooled(batch.images, batch.modalities)
+        embeddings = self.neck(pooled, batch.modalities)
+        logits = self.neck.classify(embeddings)
         losses = {"identity": weights.identity * identity_loss(logits, batch.pids)}
         if weights.weighted_triplet:
             triplet = weighted_triplet_loss(pooled, batch.pids, mode=self.config.wrt_mode)
             losses["weighted_triplet"] = weights.weighted_triplet * triplet
+        if self.config.consistency.weight:
+            losses["consistency"] = consistency_loss(
+                embeddings, batch.pids, batch.modalities, self.config.consistency, epoch=self.epoch
+            )
         return losses
+
+    def _pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
+        pooled: Tensor = self.pool(weakened_stages(self.backbone, images, modalities, self.config.dfw))
+        return pooled
 
     def embed(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The features after the neck, L2-normalised: `(B, D)` float32."""
-        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)), modalities)
+        embeddings: Tensor = self.neck(self._pooled(images, modalities), modalities)
         return F.normalize(embeddings.float())
 
     def parameter_groups(self) -> list[dict[str, Any]]:

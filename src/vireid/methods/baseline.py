@@ -8,7 +8,8 @@ Idea: each modality has its own first layers, the rest is shared, so that both e
 cross-entropy over identities after a BatchNorm shapes the classes, a triplet loss before it the distances.
 
 Changed or added: GeM pooling, modality-specific BatchNorm, a hetero-centre triplet loss, a cross-modality
-contrastive loss and a cosine softmax are options. The triplet loss leaves out anchors without a positive.
+contrastive loss, a cosine softmax, dynamic feature weakening (of DFW-SLN) and a loss on the modalities' distributions
+(of EMIF) are options. The triplet loss leaves out anchors without a positive.
 
 Published (not measured here): 54.81 Rank-1 and 51.75 mAP on SYSU-MM01 all-search, 85.46 and 77.63 on RegDB
 visible to infrared, for `split: 2` in the ablation of the DFW-SLN paper.
@@ -23,11 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vireid.losses.contrastive import cross_modality_contrastive_loss
+from vireid.losses.gaussian_consistency import ConsistencyConfig, consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
+from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
 from vireid.models.pooling import AveragePool, GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
@@ -76,6 +79,8 @@ class Config(BaseModel):
     temperature: float = Field(0.2, gt=0, description="of the contrastive loss")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     cosine: CosineSoftmax | None = None
+    dfw: WeakeningConfig = WeakeningConfig(enabled=False)
+    consistency: ConsistencyConfig = ConsistencyConfig(weight=0)
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
 
 
@@ -92,13 +97,13 @@ class Baseline(Method):
         self.neck = BNNeck(self.backbone.channels["layer4"], num_identities, specific="neck" in config.bn_specific)
         if config.loss.identity == 0:
             self.neck.classifier.requires_grad_(False)
-            if config.loss.contrastive == 0:
+            if config.loss.contrastive == 0 and config.consistency.weight == 0:
                 self.neck.requires_grad_(False)  # the other losses look before the neck
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses `identity`, `triplet`, `hetero_center` and `contrastive`, those with a factor above 0."""
+        """Losses by name, those with a factor above 0: those of `LossWeights` and `consistency`."""
         config, weights = self.config, self.config.loss
-        pooled = self.pool(self.backbone(batch.images, batch.modalities))
+        pooled = self._pooled(batch.images, batch.modalities)
         embeddings = self.neck(pooled, batch.modalities)
         losses = {}
         if weights.identity:
@@ -113,7 +118,15 @@ class Baseline(Method):
                 embeddings, batch.pids, batch.modalities, temperature=config.temperature
             )
             losses["contrastive"] = weights.contrastive * contrast
+        if config.consistency.weight:
+            losses["consistency"] = consistency_loss(
+                embeddings, batch.pids, batch.modalities, config.consistency, epoch=self.epoch
+            )
         return losses
+
+    def _pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
+        pooled: Tensor = self.pool(weakened_stages(self.backbone, images, modalities, self.config.dfw))
+        return pooled
 
     def _identity_loss(self, embeddings: Tensor, pids: Tensor) -> Tensor:
         cosine = self.config.cosine
@@ -126,7 +139,7 @@ class Baseline(Method):
 
     def embed(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The features after the neck, L2-normalised: `(B, D)` float32."""
-        embeddings: Tensor = self.neck(self.pool(self.backbone(images, modalities)), modalities)
+        embeddings: Tensor = self.neck(self._pooled(images, modalities), modalities)
         return F.normalize(embeddings.float())
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vireid.losses.distance import full_precision
-from vireid.losses.gaussian_consistency import ConsistencyConfig, distribution_consistency_loss
+from vireid.losses.gaussian_consistency import ConsistencyConfig, consistency_loss
 from vireid.losses.hetero_center import modality_centers
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import triplet_loss
@@ -150,8 +150,10 @@ class EMIF(Method):
         if weights.weighted_triplet:
             losses["weighted_triplet"] = weights.weighted_triplet * weighted_triplet_loss(pooled, batch.pids)
         losses |= self._intra_losses(maps, pooled, logits, batch)
-        if factor := self.config.consistency.factor(self.epoch):
-            losses["consistency"] = factor * self._consistency(embeddings, batch)
+        if self.config.consistency.weight:
+            losses["consistency"] = consistency_loss(
+                embeddings, batch.pids, batch.modalities, self.config.consistency, epoch=self.epoch
+            )
         return losses
 
     def _intra_losses(self, maps: Tensor, pooled: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -179,12 +181,6 @@ class EMIF(Method):
         if config.compactness:
             losses["intra_compactness"] = config.weight * config.compactness * compactness_loss(features, pids)
         return losses
-
-    def _consistency(self, embeddings: Tensor, batch: Batch) -> Tensor:
-        config = self.config.consistency
-        return distribution_consistency_loss(
-            embeddings, batch.pids, batch.modalities, kind=config.kind, scope=config.scope, margin=config.margin
-        )
 
     def embed(self, images: Tensor, modalities: Tensor) -> Tensor:
         """The invariant path's features after the neck, L2-normalised: `(B, D)` float32."""

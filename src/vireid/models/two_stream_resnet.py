@@ -75,7 +75,8 @@ class TwoStreamResNet(nn.Module):
             shared.
         weights: `imagenet` (timm), the path of a state dict, or `none`; both streams start from the same
             weights. `default` is the trunk of the shipped model, which has one BatchNorm per modality: a shared
-            BatchNorm gets the statistics of both together and the mean of their scales and shifts.
+            BatchNorm gets the statistics of both together and the mean of their scales and shifts; non-local
+            blocks stay as they start.
         last_stride: stride of layer4; 1 keeps the map twice as high and wide as an ImageNet ResNet does.
         non_local: number of last blocks in a stage that a non-local block follows, for example `{"layer2":
             2}`.
@@ -123,12 +124,16 @@ class TwoStreamResNet(nn.Module):
 
     def _load_shipped(self, name: str) -> None:
         shipped, own = shipped_trunk(), self.state_dict()
-        loaded = {key: _of_any_stream(shipped, key) for key in own}
+        blocks = [f"{block}." for block, module in self.named_modules() if isinstance(module, NonLocal)]
+        loaded = {
+            # A new non-local block is the identity and stays so.
+            key: own[key] if key.startswith(tuple(blocks)) else _of_any_stream(shipped, _without_non_local(key, blocks))
+            for key in own
+        }
         if any(value is None or value.shape != own[key].shape for key, value in loaded.items()):
             raise InputError(
-                f"method.weights default: the shipped model is a resnet18 without non-local blocks, this trunk is a "
-                f"{name}{'' if name != 'resnet18' else ' with them'}; set another method.backbone or method, or "
-                "method.weights to imagenet, a file or none"
+                f"method.weights default: the shipped model is a resnet18, this trunk is a {name}; set "
+                "method.backbone to resnet18, or method.weights to imagenet, a file or none"
             )
         self.load_state_dict(loaded)
 
@@ -141,6 +146,15 @@ class TwoStreamResNet(nn.Module):
         for stage in STAGES[STAGES.index(first) : STAGES.index(last) + 1]:
             x = getattr(self, stage)(x, modalities)
         return x
+
+
+def _without_non_local(key: str, blocks: Collection[str]) -> str:
+    """`layer2.body.1.0.conv1.weight` as it is called where no non-local block `layer2.body.1.1.` follows."""
+    for block in blocks:
+        pair = block.removesuffix("1.")  # both are in a sequence: 0 is the ResNet's, 1 the non-local block
+        if key.startswith(f"{pair}0."):
+            return pair + key.removeprefix(f"{pair}0.")
+    return key
 
 
 def _of_any_stream(trunk: Mapping[str, Tensor], key: str) -> Tensor | None:
