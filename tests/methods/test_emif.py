@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from vireid import config as configuration
+from vireid.costs.macs import count_macs
 from vireid.losses.gaussian_consistency import distribution_consistency_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.triplet import triplet_loss
@@ -211,6 +212,8 @@ def test_cost_with_395_identities():
         }
     assert counts["off"] / 1e6 == pytest.approx(23.52, abs=5e-3)
     assert (counts["layer4"] - counts["off"]) / 1e6 == pytest.approx(2 * 14.965 + 2 * 0.004, abs=1e-2)
+    macs = count_macs(emif.build(emif.Config(weights="none"), 395), 288, 144)
+    assert macs == pytest.approx(2 * 5.151e9, rel=1e-3)  # for a visible and an infrared image, BatchNorm counted
     assert counts["head"] - counts["off"] == 2 * (2048 * 2048 + 2048 + 2 * 2048)
 
 
