@@ -113,11 +113,13 @@ def test_plug_ins_are_off_by_default_and_then_change_nothing(module):
 
 @pytest.mark.parametrize("module", [baseline, agw])
 def test_feature_weakening_sits_before_layer4_in_training_and_in_the_embedding(module):
-    method = small(module, dfw={"alpha": 0.0, "apply": "mask"})
+    method = small(module, dfw={"enabled": True, "alpha": 0.0, "apply": "mask"})
     maps = weaken(method.backbone.stages(BATCH.images, BATCH.modalities, last="layer3"), method.config.dfw)
     pooled = method.pool(method.backbone.stages(maps, BATCH.modalities, first="layer4"))
     expected = identity_loss(method.neck.classify(method.neck(pooled, BATCH.modalities)), BATCH.pids)
-    assert small(module, dfw={"alpha": 0.0, "apply": "mask"})(BATCH)["identity"].item() == expected.item()
+    assert (
+        small(module, dfw={"enabled": True, "alpha": 0.0, "apply": "mask"})(BATCH)["identity"].item() == expected.item()
+    )
     weakened, plain = (small(module, dfw={"alpha": 0.0, "apply": "mask", "enabled": on}).eval() for on in (True, False))
     with torch.no_grad():
         embeddings = [network.embed(BATCH.images, BATCH.modalities) for network in (weakened, plain)]

@@ -135,6 +135,38 @@ def stop_after(monkeypatch, steps):
     monkeypatch.setattr(Linear, "forward", forward)
 
 
+class Staged(Linear):
+    """Its loss doubles in the second half of training; starts from the same weights every time."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__()
+
+    def start_epoch(self, epoch, epochs):
+        super().start_epoch(epoch, epochs)
+        return "late" if epoch >= epochs // 2 else "early"
+
+    def forward(self, batch):
+        return {name: loss * (1 + (self.epoch >= self.epochs // 2)) for name, loss in super().forward(batch).items()}
+
+
+def test_a_method_is_told_the_epoch_and_its_stage_is_logged_and_shown(data, tmp_path, monkeypatch, capfd):
+    run(data, tmp_path / "whole", Staged())
+    assert [row["stage"] for row in lines(tmp_path / "whole")] == ["early", "early", "late", "late"]
+    shown = capfd.readouterr().err
+    assert "epoch 2/4 early identity" in shown
+    assert "epoch 3/4 late identity" in shown
+    stop_after(monkeypatch, steps=13)
+    with pytest.raises(Interrupted, match="epoch 3 after step 3 of 5"):
+        run(data, tmp_path / "cut", Staged())
+    monkeypatch.undo()
+    run(data, tmp_path / "cut", Staged(), resume=checkpoint.load(tmp_path / "cut" / "checkpoint.pt"))
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert [row["stage"] for row in lines(tmp_path / "cut")] == ["early", "early", "late", "late"]
+    run(data, tmp_path / "plain")
+    assert all("stage" not in row for row in lines(tmp_path / "plain"))
+
+
 def test_two_processes_end_with_the_same_weights(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = Path(__file__).with_name("two_ranks.py")

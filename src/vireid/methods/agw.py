@@ -24,12 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from vireid.losses.gaussian_consistency import ConsistencyConfig, consistency_loss
+from vireid.losses.gaussian_consistency import OptionalConsistency, consistency_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.weighted_triplet import weighted_triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
-from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
+from vireid.models.feature_weakening import OptionalWeakening, weakened_stages
 from vireid.models.pooling import GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
@@ -58,8 +58,8 @@ class Config(BaseModel):
     learn_p: bool = False
     loss: LossWeights = LossWeights()
     wrt_mode: Literal["stable", "peer"] = "stable"
-    dfw: WeakeningConfig = WeakeningConfig(enabled=False)
-    consistency: ConsistencyConfig = ConsistencyConfig(weight=0)
+    dfw: OptionalWeakening = OptionalWeakening()
+    consistency: OptionalConsistency = OptionalConsistency()
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
 
 

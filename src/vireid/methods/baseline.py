@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vireid.losses.contrastive import cross_modality_contrastive_loss
-from vireid.losses.gaussian_consistency import ConsistencyConfig, consistency_loss
+from vireid.losses.gaussian_consistency import OptionalConsistency, consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import cosine_logits, identity_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
-from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
+from vireid.models.feature_weakening import OptionalWeakening, weakened_stages
 from vireid.models.pooling import AveragePool, GeM
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
 from vireid.sample import Batch
@@ -79,9 +79,18 @@ class Config(BaseModel):
     temperature: float = Field(0.2, gt=0, description="of the contrastive loss")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     cosine: CosineSoftmax | None = None
-    dfw: WeakeningConfig = WeakeningConfig(enabled=False)
-    consistency: ConsistencyConfig = ConsistencyConfig(weight=0)
+    dfw: OptionalWeakening = OptionalWeakening()
+    consistency: OptionalConsistency = OptionalConsistency()
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
+
+    @model_validator(mode="after")
+    def _consistency_has_something_to_do(self) -> "Config":
+        if self.consistency.weight and "neck" in self.bn_specific:
+            raise ValueError(
+                "with one BatchNorm per modality in the neck both modalities have mean 0 and variance 1 already, and "
+                "consistency nothing to do; take neck out of bn_specific or set consistency.weight to 0"
+            )
+        return self
 
 
 @final

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -71,7 +71,7 @@ class Config(BaseModel):
 
     backbone: str = "vit_base_patch16_224"
     weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
-    grid: tuple[int, int] = Field((21, 10), description="rows and columns of patches with a position of their own")
+    grid: tuple[PositiveInt, PositiveInt] = Field((21, 10), description="rows and columns of patches with a position")
     stride: int = Field(12, ge=1, description="pixels from one patch to the next")
     heads: int | None = Field(None, ge=1, description="attention heads; null: as many as the backbone has")
     dropout: float = Field(0.03, ge=0, lt=1)
@@ -155,14 +155,14 @@ class CMDASN(Method):
         return f"select:{self._supervised()[0]}" if self.roles else "align"
 
     def _supervised(self) -> tuple[Role, ...]:
-        """The roles whose turn it is; the first turn is that of the shared one."""
+        """The roles whose turn it is; the last epoch is the shared role's, by which images are embedded."""
         alternate = self.config.dasm.alternate
         if self.stage < 3:
             return ()
         if len(self.roles) < 2 or alternate == "off":
             return self.roles
         if alternate == "epoch":
-            turn = self.epoch - self._selection_from
+            turn = self.epochs - 1 - self.epoch
         else:
             turn = sum(int(self._batches(role)) for role in self.roles)
         return (self.roles[turn % 2],)

@@ -26,7 +26,7 @@ import copy
 from typing import Any, Literal, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,6 +55,12 @@ class IntraConfig(BaseModel):
     margin: float = Field(0.3, ge=0, description="of the triplet loss within a modality")
     compactness: float = Field(0.5, ge=0, description="of the distance to the identity's centre, within the sum")
     distill: float = Field(0.0, ge=0, description="of the divergence of the invariant path's classes from a branch's")
+
+    @field_validator("branch", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        # YAML reads an unquoted `off` as false.
+        return "off" if value is False else value
 
 
 class LossWeights(BaseModel):
@@ -157,11 +163,11 @@ class EMIF(Method):
         return losses
 
     def _intra_losses(self, maps: Tensor, pooled: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Sums over the modalities that the batch has."""
+        """Sums over the modalities of which the batch has two images or more."""
         sums: dict[str, Tensor] = {}
         for name, branch in self.branches.items():
             rows = batch.modalities == Modality[name.upper()]
-            if not rows.any():
+            if rows.sum() < 2:  # the branch's BatchNorm needs two
                 continue
             features, own_logits = branch(maps[rows], pooled[rows], batch.modalities[rows])
             losses = self._branch_losses(features, own_logits, batch.pids[rows])

@@ -21,7 +21,7 @@ Shapes: B images, D width of a token and of the embedding.
 from typing import Any, Literal, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -54,7 +54,7 @@ class Config(BaseModel):
 
     backbone: str = "vit_base_patch16_224"
     weights: str = Field("imagenet", description="imagenet, none, or the path of a state dict")
-    grid: tuple[int, int] = Field((21, 10), description="rows and columns of patches with a position of their own")
+    grid: tuple[PositiveInt, PositiveInt] = Field((21, 10), description="rows and columns of patches with a position")
     stride: int = Field(12, ge=1, description="pixels from one patch to the next")
     heads: int | None = Field(None, ge=1, description="attention heads; null: as many as the backbone has")
     dropout: float = Field(0.03, ge=0, lt=1)

@@ -31,13 +31,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vireid.losses.center_alignment import center_alignment_loss
-from vireid.losses.gaussian_consistency import ConsistencyConfig, distribution_consistency_loss
+from vireid.losses.gaussian_consistency import OptionalConsistency, distribution_consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss
 from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
-from vireid.models.feature_weakening import WeakeningConfig, weakened_stages
+from vireid.models.feature_weakening import OptionalWeakening, weakened_stages
 from vireid.models.middle_modality import MiddleModalityGenerator, ProjectionHead
 from vireid.models.multi_granularity import WHOLE, MultiGranularityHead
 from vireid.models.two_stream_resnet import Stage, TwoStreamResNet
@@ -83,8 +83,8 @@ class Config(BaseModel):
     part_dim: int | None = Field(512, ge=1, description="embedding size of a strip; null: as pooled, without reduction")
     middle: Literal["mmn", "off"] = Field("mmn", description="middle images as in MMN")
     fuse: Literal["none", "middle", "sum"] = Field("none", description="embed the image, its middle image or both")
-    dfw: WeakeningConfig = WeakeningConfig(enabled=False)
-    consistency: ConsistencyConfig = Field(ConsistencyConfig(weight=0), description="of the whole-map embeddings")
+    dfw: OptionalWeakening = OptionalWeakening()
+    consistency: OptionalConsistency = Field(OptionalConsistency(), description="of the whole-map embeddings")
     loss: LossWeights = LossWeights()
     margin: float = Field(0.3, ge=0, description="of the triplet losses")
     center_margin: float = Field(0.7, ge=0, description="rho of the centre alignment loss")
@@ -95,6 +95,13 @@ class Config(BaseModel):
     def _off_is_a_word(cls, value: Any) -> Any:
         # YAML reads an unquoted `off` as false.
         return "off" if value is False else value
+
+    @field_validator("granularities")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a number of strips stands there twice; name each once")
+        return value
 
     @model_validator(mode="after")
     def _every_loss_has_its_features(self) -> "Config":

@@ -35,6 +35,12 @@ class WeakeningConfig(BaseModel):
     train_only: bool = Field(False, description="layer4's BatchNorm then keeps the statistics of weakened maps")
 
 
+class OptionalWeakening(WeakeningConfig):
+    """Feature weakening as a plug-in of another method: off unless enabled."""
+
+    enabled: bool = False
+
+
 def weakened_stages(
     backbone: TwoStreamResNet, images: Tensor, modalities: Tensor, config: WeakeningConfig, *, last: str = "layer4"
 ) -> Tensor:

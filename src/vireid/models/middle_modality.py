@@ -16,8 +16,8 @@ class MiddleModalityGenerator(nn.Module):
     """One small encoder per modality to a single channel, and a decoder to three channels that both share.
 
     Every layer is a 1x1 convolution, so a pixel of the middle image depends on the same pixel of the image only,
-    and, in training, on the statistics of its modality in the batch. The whole has 22 parameters. All weights
-    start at 0.333 and all biases at 0, as in the authors' code: at first both encoders make the same grey image.
+    and, in training, on the statistics of its modality in the batch. The whole has 22 parameters. The convolutions'
+    weights start at 0.333 and their biases at 0, as in the authors' code: at first both encoders see the same grey.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ def cut(maps: Tensor, parts: int, *, option: str = "method.parts") -> tuple[Tens
     if maps.shape[2] < parts:
         raise InputError(
             f"{option} is {parts}, but the last map has only {maps.shape[2]} rows, one per 16 of the image; "
-            f"set images.height to {16 * parts} or more, or fewer parts"
+            f"set images.height to {16 * parts} or more, or use fewer strips"
         )
     return maps.tensor_split(parts, 2)
 

@@ -68,6 +68,8 @@ class VisionTransformer(nn.Module):
         projection: nn.Conv2d = trunk.patch_embed.proj
         projection.stride = (stride, stride)
         self.patch: int = projection.kernel_size[0]
+        if stride > self.patch:
+            raise InputError(f"method.stride is {stride}, more than a patch of {self.patch} pixels; make it smaller")
         self.stride = stride
         # The names of the parameters are timm's, so that its state dicts fit.
         self.patch_embed = nn.Sequential(OrderedDict(proj=projection))
@@ -142,8 +144,13 @@ def _with_positions_for(state: Mapping[str, Tensor], grid: tuple[int, int], squa
         return dict(state)
     patches = positions.shape[1] - 1
     side = round(patches**0.5)
-    if side * side != patches or (patches == grid[0] * grid[1] and not square):
+    if patches == grid[0] * grid[1] and not square:
         return dict(state)
+    if side * side != patches:
+        raise InputError(
+            f"the weights hold positions of {patches} patches, method.grid {grid[0]} x {grid[1]} has "
+            f"{grid[0] * grid[1]}; set method.grid to the rows and columns of the file (only a square grid is resized)"
+        )
     return {**state, "pos_embed": resize_positions(positions.float(), (side, side), grid)}
 
 
