@@ -27,6 +27,9 @@ DFW_SLN = RESULTS / "dfw_sln"
 # A method after the one it grows from.
 ORDER = ("baseline", "agw", "hct", "dfw_sln", "mmn", "psmg", "emif", "pmt", "cm_dasn")
 
+# Sweeps that the README compares methods by, and their trunks.
+COMPARED = {"methods/methods_synthvi_nir": "ResNet-18", "methods/cm_dasn_components_synthvi_nir": "small ViT"}
+
 
 def demo_table() -> str:
     """What `vireid demo` reached, with the level of chance."""
@@ -165,21 +168,18 @@ def dfw_sln_costs() -> str:
     return report.markdown(json.loads((DFW_SLN / "costs.json").read_text(encoding="utf-8")))
 
 
-def dfw_sln_summary() -> str:
-    """One table for the README: Rank-1 and mAP of every row, infrared to visible, without re-ranking."""
-    content = ablation("dfw_sln/table1_synthvi_nir")
-    entries = {
-        row["row"]: entry
-        for row in content["rows"]
-        for entry in row["summary"]
-        if (entry["direction"], entry["rerank"]) == ("i2v", "off")
-    }
-    lines = ["| SynthVI nir | Rank-1 | mAP | mAP against A, 95 % interval |", "|---|---|---|---|"]
-    for row, entry in entries.items():
-        scores = [_with_spread(entry["mean"][name], entry["std"][name]) for name in ("rank1", "mAP")]
-        lines.append(f"| {row} | {' | '.join(scores)} | {_against(entry['difference'])} |")
-    count = len(content["seeds"])
-    remark = f"In percent, infrared to visible, mean ± standard deviation over {count} seeds; RE: random erasing."
+def comparison() -> str:
+    """One table for the README: every method against the row it is compared with, infrared to visible."""
+    columns = ("SynthVI nir", "trunk", "Rank-1", "mAP", "mAP against", "difference, 95 % interval")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for folder, trunk in COMPARED.items():
+        for row in ablation(folder)["rows"]:
+            (entry,) = (each for each in row["summary"] if (each["direction"], each["rerank"]) == ("i2v", "off"))
+            scores = [_with_spread(entry["mean"][name], entry["std"][name]) for name in ("rank1", "mAP")]
+            cells = [row["row"], trunk, *scores, row["against"] or "", _against(entry["difference"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    count = len(ablation(next(iter(COMPARED)))["seeds"])
+    remark = f"In percent, infrared to visible, no re-ranking, mean ± standard deviation over {count} seeds."
     return "\n".join([*lines, "", remark])
 
 
@@ -192,7 +192,7 @@ def _against(difference: dict[str, Any] | None) -> str:
 
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": demo_table, "dfw_sln": dfw_sln_summary},
+    "README.md": {"results": demo_table, "methods": method_table, "compared": comparison},
     "docs/methods/dfw_sln.md": {
         "published": dfw_sln_published,
         "gate": dfw_sln_gate,
@@ -200,6 +200,13 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "scratch": lambda: sweep("dfw_sln/scratch_synthvi_nir"),
         "costs": dfw_sln_costs,
     },
+    "docs/methods/mmn.md": {"mmn_measured": lambda: sweep("methods/methods_synthvi_nir")},
+    "docs/methods/psmg.md": {"psmg_measured": lambda: sweep("methods/psmg_components_synthvi_nir")},
+    "docs/methods/emif.md": {
+        "emif_measured": lambda: sweep("methods/emif_components_synthvi_nir"),
+        "plug_and_play": lambda: sweep("methods/plug_and_play_synthvi_nir"),
+    },
+    "docs/methods/cm_dasn.md": {"cm_dasn_measured": lambda: sweep("methods/cm_dasn_components_synthvi_nir")},
 }
 
 
