@@ -165,7 +165,7 @@ def test_a_wrong_sweep_file_is_refused_before_anything_runs(tmp_path, content, m
         ("rows: [", "not valid YAML"),
         ("base: base.yaml\nseeds: [0]\ngrid: {train.start_from: [2020-01-01]}\n", "is a date; expected text"),
         ("base: base.yaml\nseeds: [0]\ngrid: {train.epochs: &x [*x]}\n", "nested too deeply"),
-        ("title: off\nrows: {A: {}}\n", "title: got False, expected one line of text; quote it"),
+        ("title: true\nrows: {A: {}}\n", "title: got True, expected one line of text; quote it"),
         ("- 1", "holds list"),
     ],
 )

@@ -71,6 +71,15 @@ def test_a_bad_file_is_one_clear_line(tmp_path, text, message):
     assert "\n" not in str(error.value)
 
 
+def test_off_is_a_word_and_only_true_and_false_are_truth_values(file):
+    experiment = config.load(
+        file, ["evaluation.rerank=off", "train.channels_last=false", "train.optimizer.nesterov=True"]
+    )
+    assert experiment.evaluation.rerank == "off"
+    assert experiment.train.channels_last is False
+    assert experiment.train.optimizer.nesterov is True
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="config not found"):
         config.load(tmp_path / "none.yaml")

@@ -6,6 +6,7 @@ is `vireid/data/regdb.py`; a dotted name such as `mylab.mymethod` is imported as
 
 import difflib
 import pkgutil
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vireid.atomic import write_text
 from vireid.data.augment import AugmentConfig
@@ -46,12 +47,6 @@ class EvaluationConfig(BaseModel):
     rerank: RerankChoice = "off"
     batch_size: int = Field(128, ge=1)
     select: Literal["last", "val"] = "last"
-
-    @field_validator("rerank", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        # YAML reads an unquoted `off` as false.
-        return "off" if value is False else value
 
 
 @dataclass(frozen=True)
@@ -104,6 +99,18 @@ class ExperimentConfig:
         return from_dict(plain)
 
 
+class WordLoader(yaml.SafeLoader):
+    """Safe YAML in which `off`, `on`, `no` and `yes` are words, as in YAML 1.2; only `true` and `false` are not."""
+
+
+BOOL = "tag:yaml.org,2002:bool"
+WordLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+WordLoader.add_implicit_resolver(BOOL, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
 def _flat(plain: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in plain.items():
@@ -120,7 +127,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     if not path.is_file():
         raise InputError(f"config not found: {path}; give a YAML file, for example one of configs/*.yaml")
     try:
-        plain = yaml.safe_load(path.read_text())
+        plain = yaml.load(path.read_text(), WordLoader)  # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(plain, dict):
@@ -136,7 +143,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not separator:
         raise InputError(f"--set got '{text}', expected key=value, for example train.epochs=2")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), yaml.load(value, WordLoader)
     except yaml.YAMLError:
         raise InputError(f"--set {key}: '{value}' is not a YAML value") from None
 

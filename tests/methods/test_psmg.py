@@ -320,10 +320,6 @@ def test_options_that_do_not_fit_say_how_to_fix_them(options, message):
         psmg.Config(**options)
 
 
-def test_an_unquoted_off_of_yaml_is_understood():
-    assert psmg.Config(middle=False).middle == "off"
-
-
 def test_parameters_that_belong_to_people_are_named_classifier():
     names = [name for name, p in small().named_parameters() if p.shape[0] == IDENTITIES and "generator" not in name]
     assert len(names) == 5

@@ -180,11 +180,6 @@ def test_half_of_the_heads_by_default_and_never_more_than_there_are():
         selection(keep=6)
 
 
-def test_yaml_may_read_off_as_false():
-    options = SelectionConfig.model_validate({"roles": False, "alternate": False})
-    assert (options.roles, options.alternate) == ("off", "off")
-
-
 def test_a_block_of_timm_has_nothing_else():
     """No gate or norm between the heads and their projection, and the usual scale."""
     layer = block()

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from vireid.config import nearest
+from vireid.config import WordLoader, nearest
 from vireid.errors import InputError
 
 KEYS = ("title", "base", "seeds", "repeat", "set", "rows", "grid", "keep_checkpoints")
@@ -63,7 +63,7 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-class _TextKeyLoader(yaml.SafeLoader):
+class _TextKeyLoader(WordLoader):
     """YAML whose keys are texts as they stand, `no` and `1.0` too; reads 1e-3 as a number and refuses double keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

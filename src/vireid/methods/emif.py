@@ -26,7 +26,7 @@ import copy
 from typing import Any, Literal, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,12 +55,6 @@ class IntraConfig(BaseModel):
     margin: float = Field(0.3, ge=0, description="of the triplet loss within a modality")
     compactness: float = Field(0.5, ge=0, description="of the distance to the identity's centre, within the sum")
     distill: float = Field(0.0, ge=0, description="of the divergence of the invariant path's classes from a branch's")
-
-    @field_validator("branch", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        # YAML reads an unquoted `off` as false.
-        return "off" if value is False else value
 
 
 class LossWeights(BaseModel):

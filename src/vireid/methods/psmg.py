@@ -90,12 +90,6 @@ class Config(BaseModel):
     center_margin: float = Field(0.7, ge=0, description="rho of the centre alignment loss")
     trunk_lr_scale: float = Field(0.1, gt=0, description="1.0 suits training from scratch")
 
-    @field_validator("middle", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        # YAML reads an unquoted `off` as false.
-        return "off" if value is False else value
-
     @field_validator("granularities")
     @classmethod
     def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:

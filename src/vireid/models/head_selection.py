@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,12 +30,6 @@ class SelectionConfig(BaseModel):
     blocks: int = Field(1, ge=1, le=3, description="last blocks whose heads are selected")
     select: Literal["batch_ema", "per_sample"] = Field("batch_ema", description="whose scores rank the heads")
     alternate: Literal["epoch", "iteration", "off"] = Field("epoch", description="the roles' turns; off: both at once")
-
-    @field_validator("roles", "alternate", mode="before")
-    @classmethod
-    def _off_is_a_word(cls, value: Any) -> Any:
-        # YAML reads an unquoted `off` as false.
-        return "off" if value is False else value
 
 
 class HeadGate(nn.Module):
