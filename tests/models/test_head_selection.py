@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from vireid.errors import InputError
-from vireid.models.head_selection import HeadGate, HeadSelection, SelectionConfig
+from vireid.models.head_selection import HeadGate, HeadSelection
 
 HEADS, WIDTH = 4, 64
 

@@ -92,8 +92,13 @@ def test_its_own_weights_are_taken_as_they_are(tmp_path, grid):
 
 def test_weights_of_another_grid_that_is_not_square_are_refused(tmp_path):
     weights = saved(small(grid=(5, 2)).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match=r"'pos_embed' is \(1, 11, 64\), expected \(1, 13, 64\)"):
+    with pytest.raises(InputError, match="hold positions of 10 patches, method.grid 6 x 2 has 12; set method.grid"):
         small(grid=(6, 2), weights=weights)
+
+
+def test_patches_may_not_leave_gaps():
+    with pytest.raises(InputError, match=r"method\.stride is 17, more than a patch of 16 pixels"):
+        small(stride=17)
 
 
 def test_imagenet_weights_are_those_of_the_authors_and_of_a_square_grid(monkeypatch, pretrained, tmp_path):

@@ -54,7 +54,7 @@ MISPRINT = (
     "those of two full layer4 passes per image, and an independent second layer4 alone adds 14.96 M parameters: with "
     "a neck for each branch 38.71 M."
 )
-# Name, method section, published figures, note. The paper's MMG is not built here.
+# Name, method section, published figures, note. The paper's MMG is MMN with `fuse: sum`, but at 384x192.
 PAPER: tuple[tuple[str, dict[str, Any], Published | None, str | None], ...] = (
     ("Baseline", {"name": "baseline", "split": 2, "pool": "gem"}, Published(23.74e6, 10.301e9, 45), None),
     ("AGW", {"name": "agw"}, Published(23.55e6, 10.318e9, 47), None),
