@@ -112,8 +112,8 @@ def sweep(folder: str) -> str:
     return f"{chart}\n\n{body.rstrip()}"
 
 
-def dfw_sln_start() -> str:
-    """The shipped model itself on the people of the ablation: where its runs come from."""
+def start() -> str:
+    """The shipped model itself on the people of the sweeps: where runs on a ResNet come from."""
     rows = load_results(DFW_SLN / "default.json")
     texts = [
         f"{row.direction.words}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
@@ -124,7 +124,7 @@ def dfw_sln_start() -> str:
 
 def dfw_sln_measured() -> str:
     """The ablation of Table 1 and its starting point."""
-    return f"{sweep('dfw_sln/table1_synthvi_nir')}\n\n{dfw_sln_start()}"
+    return f"{sweep('dfw_sln/table1_synthvi_nir')}\n\n{start()}"
 
 
 def dfw_sln_published() -> str:
@@ -180,7 +180,7 @@ def comparison() -> str:
             lines.append(f"| {' | '.join(cells)} |")
     count = len(ablation(next(iter(COMPARED)))["seeds"])
     remark = f"In percent, infrared to visible, no re-ranking, mean ± standard deviation over {count} seeds."
-    return "\n".join([*lines, "", remark])
+    return "\n".join([*lines, "", f"{remark} {start()}"])
 
 
 def _against(difference: dict[str, Any] | None) -> str:
