@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from vireid.ablation import tables
+from vireid.ablation.file import plain
 from vireid.costs import report
 from vireid.demo import MODELS
 from vireid.evaluation.results import Result, load_results
@@ -105,9 +106,22 @@ def ablation(folder: str) -> dict[str, Any]:
     return content
 
 
-def sweep(folder: str) -> str:
+def tuning_table() -> str:
+    """What each setting reached on held-out training people."""
+    content = json.loads((RESULTS / "methods" / "tuning.json").read_text(encoding="utf-8"))
+    lines = ["| method | setting | Rank-1 | mAP | Rank-1 | mAP |", "|---|---|---:|---:|---:|---:|"]
+    for row in content["rows"]:
+        settings = ", ".join(f"`{key}: {plain(value)}`" for key, value in row["settings"].items())
+        scores = [f"{100 * row[f'{way}/{name}']:.1f}" for way in ("i2v", "v2i") for name in ("rank1", "mAP")]
+        lines.append(f"| {row['method']} | {settings} | {' | '.join(scores)} |")
+    held_out = " or ".join(map(str, content["held_out"]))
+    remark = f"In percent, on {held_out} held-out people; infrared to visible, then visible to infrared."
+    return "\n".join([*lines, "", remark])
+
+
+def sweep(folder: str, up: str = "../..") -> str:
     """All tables of a sweep, its chart first, for a page in docs/methods."""
-    chart = f"![{folder}](../../benchmarks/results/{folder}/ablation.svg)"
+    chart = f"![{folder}]({up}/benchmarks/results/{folder}/ablation.svg)"
     _, _, body = tables.markdown(ablation(folder), level=3).partition("\n\n")
     return f"{chart}\n\n{body.rstrip()}"
 
@@ -200,7 +214,10 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "scratch": lambda: sweep("dfw_sln/scratch_synthvi_nir"),
         "costs": dfw_sln_costs,
     },
-    "docs/methods/mmn.md": {"mmn_measured": lambda: sweep("methods/methods_synthvi_nir")},
+    "docs/comparison.md": {
+        "methods_measured": lambda: f"{sweep('methods/methods_synthvi_nir', up='..')}\n\n{start()}",
+        "tuning": tuning_table,
+    },
     "docs/methods/psmg.md": {"psmg_measured": lambda: sweep("methods/psmg_components_synthvi_nir")},
     "docs/methods/emif.md": {
         "emif_measured": lambda: sweep("methods/emif_components_synthvi_nir"),
