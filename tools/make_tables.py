@@ -30,6 +30,7 @@ ORDER = ("baseline", "agw", "hct", "dfw_sln", "mmn", "psmg", "emif", "pmt", "cm_
 
 # Sweeps that the README compares methods by, and their trunks.
 COMPARED = {"methods/methods_synthvi_nir": "ResNet-18", "methods/cm_dasn_components_synthvi_nir": "small ViT"}
+LEFT_OUT = ("MS", "DASM in turns", "DASM shared", "DASM specific", "DASM at once")  # parts, on the method's page
 
 
 def demo_table() -> str:
@@ -77,7 +78,7 @@ def method_table() -> str:
         page = f"docs/methods/{name}.md"
         link = f"[`{name}`]({page})" if (ROOT / page).is_file() else f"`{name}`"
         basis = " (abstract only)" if "from the abstract" in " ".join(about.split()) else ""
-        url = re.findall(r"https://[^\s,)]+", about)[0].rstrip(".")
+        url = re.findall(r"https://[^\s,;)]+", about)[0].rstrip(".")
         cells = [
             link,
             (what or title)[0].upper() + (what or title)[1:].rstrip("."),
@@ -126,12 +127,13 @@ def sweep(folder: str, up: str = "../..") -> str:
     return f"{chart}\n\n{body.rstrip()}"
 
 
-def start() -> str:
+def start(*only: str) -> str:
     """The shipped model itself on the people of the sweeps: where runs on a ResNet come from."""
     rows = load_results(DFW_SLN / "default.json")
     texts = [
         f"{row.direction.words}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
         for row in rows
+        if not only or (row.direction, row.rerank) == only
     ]
     return "For comparison, the shipped model as it is, on the same test people: " + "; ".join(texts) + "."
 
@@ -187,14 +189,15 @@ def comparison() -> str:
     columns = ("SynthVI nir", "trunk", "Rank-1", "mAP", "mAP against", "difference, 95 % interval")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for folder, trunk in COMPARED.items():
-        for row in ablation(folder)["rows"]:
+        for row in (each for each in ablation(folder)["rows"] if each["row"] not in LEFT_OUT):
             (entry,) = (each for each in row["summary"] if (each["direction"], each["rerank"]) == ("i2v", "off"))
             scores = [_with_spread(entry["mean"][name], entry["std"][name]) for name in ("rank1", "mAP")]
-            cells = [row["row"], trunk, *scores, row["against"] or "", _against(entry["difference"])]
+            name = {"MS DASM in turns": "CM-DASN"}.get(row["row"], row["row"])
+            cells = [name, trunk, *scores, row["against"] or "", _against(entry["difference"])]
             lines.append(f"| {' | '.join(cells)} |")
     count = len(ablation(next(iter(COMPARED)))["seeds"])
     remark = f"In percent, infrared to visible, no re-ranking, mean ± standard deviation over {count} seeds."
-    return "\n".join([*lines, "", f"{remark} {start()}"])
+    return "\n".join([*lines, "", f"{remark} {start('i2v', 'off')}"])
 
 
 def _against(difference: dict[str, Any] | None) -> str:
