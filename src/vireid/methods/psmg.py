@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vireid.losses.center_alignment import center_alignment_loss
-from vireid.losses.gaussian_consistency import OptionalConsistency, distribution_consistency_loss
+from vireid.losses.gaussian_consistency import OptionalConsistency, consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
 from vireid.losses.identity import identity_loss
 from vireid.losses.middle_modality import mean_over_pairings, middle_consistency_loss
@@ -201,10 +201,8 @@ class PSMG(Method):
         return torch.stack(losses).mean()
 
     def _consistency_loss(self, embeddings: list[Tensor], batch: Batch) -> Tensor:
-        config = self.config.consistency
-        loss = partial(distribution_consistency_loss, kind=config.kind, scope=config.scope, margin=config.margin)
-        whole = self._of(embeddings, whole=True)[0]
-        return config.factor(self.epoch) * self._between_modalities(loss, whole, batch)
+        loss = partial(consistency_loss, config=self.config.consistency, epoch=self.epoch)
+        return self._between_modalities(loss, self._of(embeddings, whole=True)[0], batch)
 
     def _between_modalities(
         self, loss: Callable[[Tensor, Tensor, Tensor], Tensor], rows: Tensor, batch: Batch
