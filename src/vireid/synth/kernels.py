@@ -1,0 +1,33 @@
+"""Loads NVIDIA Warp without its messages; every module with kernels imports it from here first."""
+# mypy: disable-error-code="misc, attr-defined, no-untyped-call"
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import warp as wp
+
+
+@contextlib.contextmanager
+def muted() -> Iterator[None]:
+    """Silence stdout and stderr at the level of the process: Warp's library writes there past Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            for descriptor in (1, 2):
+                os.dup2(nowhere.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+wp.config.log_level = wp.LOG_ERROR
+# Without a GPU the library warns of the absent driver once per process.
+with muted():
+    wp.init()
