@@ -1,0 +1,149 @@
+"""What models trained on SynthVI find in real pairs: `python benchmarks/synthvi_transfer.py REAL RUN [RUN ...]`.
+
+REAL is a folder `{visible,infrared}/<pid>/<image>` of real pictures that no run has seen; it is no part of the project.
+RUNs are folders of `vireid train`, equal but for their seed (`default` for the shipped model). Both directions, every
+image of one modality against all of the other, beside the same networks untrained and beside chance. Each call adds
+one line to a log in JSON lines, in the place of an earlier line with the same label.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from intervals import SCORES, ByQuery, mean_of, score_queries, summarise
+from tqdm import tqdm
+
+from vireid.atomic import write_text
+from vireid.data import manifest
+from vireid.data.cache import decode
+from vireid.embedder import Run, build_method, load_run, without_download
+from vireid.errors import InputError
+from vireid.evaluation import protocols
+from vireid.evaluation.distance import distances
+from vireid.evaluation.extract import extract
+from vireid.methods.base import Method
+from vireid.models.precision import resolve_device
+from vireid.sample import Direction, Modality, Sample
+
+LOG = Path("benchmarks/results/synthvi/transfer.jsonl")
+
+
+def untrained(run: Run) -> Method:
+    """The run's network with the random weights that its seed gives."""
+    torch.manual_seed(run.config.train.seed)
+    method: Method = run.config.method.module.build(without_download(run.config.method.options), 1)
+    return method.eval()
+
+
+def score(method: Method, run: Run, samples: Sequence[Sample], device: str) -> dict[str, ByQuery]:
+    """Scores of each query, by direction."""
+    size = run.config.images.height, run.config.images.width
+    pixels = torch.stack([decode(sample.path, *size) for sample in samples])
+    kinds = np.array([sample.modality for sample in samples], np.int64)
+    rows = extract(method, pixels, kinds, device=resolve_device(device), progress=False)
+    return {
+        str(way): score_queries(protocols.manifest(samples, way), lambda q, g: distances(rows[q], rows[g]))
+        for way in Direction
+    }
+
+
+def row(found: Sequence[dict[str, ByQuery]]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """By direction and score: mean over the runs with its interval over people, and the spread over the runs."""
+    result = {}
+    for way in map(str, Direction):
+        summary = summarise(mean_of([each[way] for each in found]))
+        for column, name in enumerate(SCORES):
+            means = [float(each[way].scores[:, column].mean()) for each in found]
+            summary[name] |= {"runs": means, "std": float(np.std(means, ddof=1)) if len(means) > 1 else None}
+        result[way] = summary
+    return result
+
+
+def describe(run: Run) -> dict[str, object]:
+    """What of a run's config tells it from others."""
+    config = run.config
+    return {
+        "run": run.path.name,
+        "method": config.method.name,
+        "data": config.data.root,
+        "epochs": config.train.epochs,
+        "seed": config.train.seed,
+        "size": [config.images.height, config.images.width],
+    }
+
+
+def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[str, object]:
+    """The line of the log."""
+    samples = manifest.load(manifest.Config(root=real))
+    trained, random, about = [], [], []
+    for name in tqdm(names, "transfer", unit="run", leave=False):
+        run = load_run(name)
+        trained.append(score(build_method(run), run, samples, device))
+        random.append(score(untrained(run), run, samples, device))
+        about.append(describe(run))
+    return {
+        "label": label,
+        "people": len({sample.pid for sample in samples}),
+        "images": {kind.name.lower(): sum(sample.modality is kind for sample in samples) for kind in Modality},
+        "runs": about,
+        "vireid": version("vireid"),
+        "trained": row(trained),
+        "untrained": row(random),
+    }
+
+
+def add_line(log: Path, line: dict[str, object]) -> None:
+    """Write the line in the place of one with its label, or at the end."""
+    lines = read_log(log)
+    places = [number for number, old in enumerate(lines) if old["label"] == line["label"]]
+    lines[slice(*(places[0], places[0] + 1) if places else (len(lines), len(lines)))] = [line]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    write_text(log, "".join(json.dumps(each) + "\n" for each in lines))
+
+
+def read_log(log: Path) -> list[dict[str, object]]:
+    """The lines of the log, none if there is no such file."""
+    try:
+        return [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    except ValueError:
+        raise InputError(f"{log} is no log of this script; move it away or choose another --output") from None
+
+
+def text(line: dict[str, object]) -> str:
+    """The line as a table in percent."""
+    rows = [f"{'':10} {'':4} {'Rank-1':>22} {'mAP':>22}   chance {'Rank-1':>7} {'mAP':>5}"]
+    for kind in ("trained", "untrained"):
+        for way, summary in line[kind].items():
+            cells = [
+                f"{100 * s['mean']:6.1f} [{100 * s['low']:5.1f}, {100 * s['high']:5.1f}]"
+                for s in (summary[name] for name in SCORES)
+            ]
+            level = [100 * summary[name]["chance"] for name in SCORES]
+            rows.append(f"{kind:10} {way:4} {cells[0]:>22} {cells[1]:>22}   {level[0]:14.1f} {level[1]:5.1f}")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("real", type=Path)
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--output", type=Path, default=LOG, help=f"the log; default: {LOG}")
+    parser.add_argument("--label", default="", help="what was new, such as 'generator 2, local contrast'")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    try:
+        read_log(options.output)
+        line = measure(options.real, options.runs, options.label or ", ".join(options.runs), options.device)
+        add_line(options.output, line)
+    except InputError as error:
+        sys.exit(f"synthvi_transfer: {error}")
+    print(text(line))
+
+
+if __name__ == "__main__":
+    main()
