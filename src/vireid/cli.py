@@ -61,22 +61,41 @@ def demo(
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder to write; an interrupted one is continued.")],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write; an interrupted set is continued, a finished one can grow.")
+    ],
     preset: Annotated[
         Literal["mini", "nir", "lwir"], typer.Option(help="nir is SYSU-like, lwir RegDB-like, mini both and small.")
     ] = "nir",
-    identities: Annotated[int | None, typer.Option(min=2, help="People; default: the preset's.")] = None,
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels, e.g. 288x144; default: preset's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
+    identities: Annotated[
+        int | None,
+        typer.Option(min=2, help="People; 100, 400 and 1000 have a protocol; default: 400, of mini 100."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels; default: 288x144, of mini 128x64.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people and places.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     layout: Annotated[
-        Literal["manifest", "sysu", "regdb"], typer.Option(help="sysu and regdb write those data sets' folders.")
+        Literal["manifest", "sysu", "regdb"],
+        typer.Option(help="sysu and regdb write those data sets' folders as well."),
     ] = "manifest",
+    masks: Annotated[bool, typer.Option("--masks", help="Also write silhouettes, as PNG under masks/.")] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to render; auto: a CUDA GPU if there is one.")
+    ] = "auto",
 ) -> None:
     """Render SynthVI: synthetic people in visible, near-infrared and thermal light.
 
-    Example: vireid synth data/synthvi --preset nir --identities 200 --size 288x144
-    """
+    Half of the people train, half test. The first people of a large set are the small one: call again with more
+    --identities and the set grows; `data.size` picks a smaller one to train on or evaluate.
+
+    \b
+    Examples:
+      vireid synth data/synthvi-nir --identities 100
+      vireid synth data/synthvi-nir --identities 400      # the same folder grows
+      vireid synth data/synthvi-lwir --preset lwir --masks
+      vireid synth data/as-sysu --preset nir --layout sysu
+      vireid synth data/try --preset mini --identities 10 --size 128x64 --seed 3
+    """  # noqa: D301 (this is how click keeps lines apart)
     from vireid.synth.dataset import render
 
     print(
@@ -88,6 +107,8 @@ def synth(
             seed=seed,
             workers=workers,
             layout=layout,
+            masks=masks,
+            device=device,
         )
     )
 

@@ -50,7 +50,7 @@ from vireid.training.claim import claim
 from vireid.training.loop import TrainingSet, launch_fabric, make_sampler, train
 
 # What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.
-PROTOCOL_KEYS = ("search", "shots", "gallery", "trials", "protocol")
+PROTOCOL_KEYS = ("search", "shots", "gallery", "trials", "protocol", "size")
 RESUME_NEEDS = {"num_identities": int, "identities": list, "step": int, "optimizer": dict}
 # What a resumed run cannot change (`data.root` it can): the rest of its steps would belong to another experiment.
 FIXED = (

@@ -293,6 +293,13 @@ def test_synthvi():
         protocols.synthvi(everyone, I2V, part="all")
 
 
+def test_synthvi_of_a_fixed_size_is_named_after_it():
+    near = protocols.synthvi(sysu_samples({"1": [2, 2, 2, 2, 2, 2]}), I2V, part="nir", size=400)
+    assert near.name == "SynthVI-nir-400, all search, single-shot"
+    far = protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir", size=100)
+    assert far.name == "SynthVI-lwir-100, all against all"
+
+
 def test_build_reads_the_data_config(samples):
     agw = SimpleNamespace(root=Path("x"), search="indoor", shots=10, gallery="agw", trials=2)
     rules = protocols.build(agw, "sysu_mm01", samples, I2V)
@@ -301,7 +308,7 @@ def test_build_reads_the_data_config(samples):
     assert protocols.build(SimpleNamespace(trial=7), "regdb", pair, I2V).name == "trial 7"
     script = SimpleNamespace(protocol="repo_script", trials=4)
     assert len(protocols.build(script, "llcm", pair, V2I).trials) == 4
-    synthetic = SimpleNamespace(part="lwir", search="all", shots=1, trials=10)
+    synthetic = SimpleNamespace(part="lwir", search="all", shots=1, trials=10, size=None)
     assert protocols.build(synthetic, "synthvi", pair, V2I).dataset == "synthvi"
     assert protocols.build(SimpleNamespace(), "mylab.corridor", pair, V2I).dataset == "mylab.corridor"
 

@@ -4,9 +4,11 @@ Identities and cameras are read from path components, never from character offse
 `/mnt/cam/data.v2` or an image such as `00012.png` changes nothing.
 """
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from vireid.errors import InputError
 
@@ -43,6 +45,15 @@ def require_folder(folder: Path, holds: str) -> None:
     if not folder.is_dir():
         state = "is a file" if folder.is_file() else "does not exist"
         raise InputError(f"folder {folder} {state}; expected {holds}")
+
+
+def rendered(folder: Path) -> dict[str, Any] | None:
+    """The `dataset.json` of a folder that `vireid synth` wrote, whatever its layout; None for any other folder."""
+    try:
+        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.get("name") == "SynthVI" else None
 
 
 def read_lines(file: Path, holds: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vireid.data.files import image_files, numbered_folders, read_index, require_folder
+from vireid.data.files import image_files, numbered_folders, read_index, rendered, require_folder
 from vireid.data.report import Report
 from vireid.errors import InputError
 from vireid.sample import Modality, Sample
@@ -55,14 +55,20 @@ def load(config: Config) -> list[Sample]:
 
 
 def check(root: Path) -> Report:
-    """Count identities and images against the official numbers; `InputError` if `root` is no folder."""
+    """Count identities and images against the official numbers; `InputError` if `root` is no folder.
+
+    A rendered folder of this layout is held against its own `dataset.json`.
+    """
     require_folder(root, f"Visible, Thermal and idx of RegDB; to get it: {CONTACT}")
     report = Report("RegDB", root, CONTACT)
+    about = rendered(root)
+    people = 412 if about is None else sum(about["identities"].values())
+    halves = people // 2, people - people // 2
     for modality in Modality:
         folders = numbered_folders(root / FOLDER[modality])
         counts = [len(image_files(folder)) for folder in folders.values()]
-        report.expect(f"{FOLDER[modality]} identities", len(folders), 412)
-        report.expect(f"{FOLDER[modality]} images", sum(counts), 4_120)
+        report.expect(f"{FOLDER[modality]} identities", len(folders), people)
+        report.expect(f"{FOLDER[modality]} images", sum(counts), 10 * people)
         report.expect(f"{FOLDER[modality]} identities without 10 images", sum(n != 10 for n in counts), 0)
     whole = 0
     for trial in TRIALS:
@@ -73,14 +79,16 @@ def check(root: Path) -> Report:
             continue
         train = {sample.pid for sample in samples if sample.split == "train"}
         test = {sample.pid for sample in samples if sample.split == "test"}
-        if (len(train), len(test), len(samples)) == (206, 206, 8_240):
+        if sorted((len(train), len(test))) == sorted(halves) and len(samples) == 20 * people:
             whole += 1
         elif not report.notes:
             report.notes.append(
                 f"trial {trial}: {len(train)} training and {len(test)} test identities with {len(samples)} "
-                "images, expected 206 and 206 with 8240"
+                f"images, expected {halves[0]} and {halves[1]} with {20 * people}"
             )
     report.expect("complete trials", whole, len(TRIALS))
+    if about is not None:
+        report.notes.append("rendered by `vireid synth`; the expected counts are those of its dataset.json")
     return report
 
 

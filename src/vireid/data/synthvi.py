@@ -3,7 +3,7 @@
 A part is a folder with `manifest.csv`, `images/` and `dataset.json`. Part `nir` mirrors SYSU-MM01 (six
 cameras, 3 and 6 infrared), part `lwir` RegDB (one visible and one thermal camera). A root holds one part, or
 `nir/` and `lwir/`; in such a root both parts show the same people. The root `mini` is the set that is shipped
-inside the package.
+inside the package. Sets are nested: the first 100 people of a large set are the set of 100, with the same split.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ class Config(BaseModel):
 
     root: Path = Field(Path("mini"), description="a folder of `vireid synth`, or `mini`, the shipped set")
     part: Literal["nir", "lwir", "all"] = Field("nir", description="all: both parts, for training only")
+    size: Literal[100, 400, 1000] | None = Field(None, description="the first so many people; null: all of them")
     train_ids: Literal["train", "all"] = Field("train", description="all: every identity is training data")
     search: Literal["all", "indoor"] = Field("all", description="gallery cameras 1, 2, 4, 5 or 1, 2 (part nir)")
     shots: Literal[1, 10] = Field(1, description="gallery images per identity and camera (part nir)")
@@ -45,7 +46,8 @@ def load(config: Config) -> list[Sample]:
     """The part's images in the order of its manifest; with part `all` the training images of both parts.
 
     Raises:
-        InputError: the folder is missing, is not a SynthVI folder or lacks the part, or a row is malformed.
+        InputError: the folder is missing, is not a SynthVI folder, lacks the part or holds fewer people than `size`,
+            or a row is malformed.
     """
     folders = find_parts(config.root)
     wanted = PARTS if config.part == "all" else (config.part,)
@@ -57,7 +59,15 @@ def load(config: Config) -> list[Sample]:
         )
     if len(wanted) > 1:
         _require_same_people(folders)
-    samples = [sample for part in wanted for sample in read_csv(folders[part] / "manifest.csv")]
+    if config.size is not None:
+        for part in wanted:
+            _require_size(folders[part], config.size)
+    samples = [
+        sample
+        for part in wanted
+        for sample in read_csv(folders[part] / "manifest.csv")
+        if config.size is None or sample.pid <= config.size
+    ]
     if config.train_ids == "all":
         return [replace(sample, split="train") for sample in samples]
     if config.part == "all":
@@ -119,8 +129,23 @@ def check(root: Path) -> Report:
         counts = about.get("counts", {})
         total = sum(counts.values()) if isinstance(counts, dict) else 0
         report.expect(f"{part}: rows of the manifest", len(samples), total or None)
+        if about.get("masks"):
+            masks = [folder / "masks" / sample.path.relative_to(folder).with_suffix(".png") for sample in samples]
+            report.expect(f"{part}: silhouettes", sum(mask.is_file() for mask in masks), len(samples))
         describe(report, samples, f"{part}: ")
     return report
+
+
+def _require_size(folder: Path, size: int) -> None:
+    sizes = _description(folder).get("sizes")
+    if not isinstance(sizes, list):
+        raise InputError(f"{folder} is of an older `vireid synth`, whose sets are not nested; leave out data.size")
+    if size not in sizes:
+        smaller = f"set data.size to {' or '.join(map(str, sizes))}" if sizes else "leave out data.size"
+        raise InputError(
+            f"{folder} holds fewer than {size} people; render more by the same `vireid synth` command with "
+            f"--identities {size}, or {smaller}"
+        )
 
 
 def _require_same_people(folders: dict[str, Path]) -> None:

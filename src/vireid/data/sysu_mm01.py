@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.io import loadmat
 
-from vireid.data.files import image_files, numbered_folders, read_identity_list, require_folder
+from vireid.data.files import image_files, numbered_folders, read_identity_list, rendered, require_folder
 from vireid.data.report import Report
 from vireid.errors import InputError
 from vireid.sample import Modality, Sample
@@ -23,6 +23,17 @@ VISIBLE_CAMERAS = (1, 2, 4, 5)
 INDOOR_CAMERAS = (1, 2)
 INFRARED_CAMERAS = (3, 6)
 CAMERAS = range(1, 7)
+# The counts of the real data set.
+OFFICIAL = {
+    "identities": 491,
+    "training identities (train + val)": 395,
+    "test identities": 96,
+    "training images, visible": 22_258,
+    "training images, infrared": 11_909,
+    "query images (cameras 3 and 6)": 3_803,
+    "gallery of one shot, all search": 301,
+    "gallery of one shot, indoor search": 112,
+}
 CONTACT = (
     "github.com/wuancong/SYSU-MM01: sign the data set release agreement there (academic use, no "
     "redistribution); its folder evaluation/data_split holds rand_perm_cam.mat"
@@ -109,7 +120,10 @@ def permutation_file(root: Path) -> Path | None:
 
 
 def check(root: Path) -> Report:
-    """Count identities and images against the official numbers; `InputError` if `root` is no folder."""
+    """Count identities and images against the official numbers; `InputError` if `root` is no folder.
+
+    A rendered folder of this layout is held against its own `dataset.json`.
+    """
     require_folder(root, f"cam1 to cam6 and exp of SYSU-MM01; to get it: {CONTACT}")
     report = Report("SYSU-MM01", root, CONTACT)
     missing = [f"cam{camid}" for camid in CAMERAS if not (root / f"cam{camid}").is_dir()]
@@ -122,36 +136,59 @@ def check(root: Path) -> Report:
         report.expect("identity lists", "incomplete", "exp/{train,val,test}_id.txt")
         report.notes.append(str(error))
         return report
-    report.expect("identities", len(splits), 491)
-    report.expect("training identities (train + val)", sum(split != "test" for split in splits.values()), 395)
-    report.expect("test identities", sum(split == "test" for split in splits.values()), 96)
+    about = rendered(root)
+    if about is not None:
+        report.notes.append("rendered by `vireid synth`; the expected counts are those of its dataset.json")
+    expected = OFFICIAL if about is None else _rendered_counts(about)
+    found = {
+        "identities": len(splits),
+        "training identities (train + val)": sum(split != "test" for split in splits.values()),
+        "test identities": sum(split == "test" for split in splits.values()),
+    }
     images = {
         (camid, pid): len(image_files(folder))
         for camid in CAMERAS
         for pid, folder in numbered_folders(root / f"cam{camid}").items()
         if pid in splits
     }
-    _count_images(report, splits, images)
+    for what, number in (found | _count_images(splits, images)).items():
+        report.expect(what, number, expected[what])
+    absent = sorted(set(splits) - {pid for (_, pid), n in images.items() if n})
+    if absent:
+        report.notes.append(f"{len(absent)} listed identities have no image, for example {absent[:5]}")
     _check_permutations(report, root, splits, images)
     return report
 
 
-def _count_images(report: Report, splits: dict[int, str], images: dict[tuple[int, int], int]) -> None:
+def _rendered_counts(about: dict[str, Any]) -> dict[str, int]:
+    """What to expect of a rendered folder, where every person is seen by every camera."""
+    people, images = about["identities"], about["counts"]
+    return {
+        "identities": sum(people.values()),
+        "training identities (train + val)": people["train"],
+        "test identities": people["test"],
+        "training images, visible": images["train visible"],
+        "training images, infrared": images["train infrared"],
+        "query images (cameras 3 and 6)": images["test infrared"],
+        "gallery of one shot, all search": people["test"] * len(VISIBLE_CAMERAS),
+        "gallery of one shot, indoor search": people["test"] * len(INDOOR_CAMERAS),
+    }
+
+
+def _count_images(splits: dict[int, str], images: dict[tuple[int, int], int]) -> dict[str, int]:
     def count(test: bool, cameras: Sequence[int]) -> int:
         return sum(n for (camid, pid), n in images.items() if camid in cameras and (splits[pid] == "test") == test)
-
-    report.expect("training images, visible", count(False, VISIBLE_CAMERAS), 22_258)
-    report.expect("training images, infrared", count(False, INFRARED_CAMERAS), 11_909)
-    report.expect("query images (cameras 3 and 6)", count(True, INFRARED_CAMERAS), 3_803)
 
     def cells(cameras: Sequence[int]) -> int:
         return sum(bool(n) for (camid, pid), n in images.items() if splits[pid] == "test" and camid in cameras)
 
-    report.expect("gallery of one shot, all search", cells(VISIBLE_CAMERAS), 301)
-    report.expect("gallery of one shot, indoor search", cells(INDOOR_CAMERAS), 112)
-    absent = sorted(set(splits) - {pid for (_, pid), n in images.items() if n})
-    if absent:
-        report.notes.append(f"{len(absent)} listed identities have no image, for example {absent[:5]}")
+    return {
+        "training images, visible": count(False, VISIBLE_CAMERAS),
+        "training images, infrared": count(False, INFRARED_CAMERAS),
+        "query images (cameras 3 and 6)": count(True, INFRARED_CAMERAS),
+        "gallery of one shot, all search": cells(VISIBLE_CAMERAS),
+        "gallery of one shot, indoor search": cells(INDOOR_CAMERAS),
+    }
 
 
 def _check_permutations(report: Report, root: Path, splits: dict[int, str], images: dict[tuple[int, int], int]) -> None:

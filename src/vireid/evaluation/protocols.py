@@ -210,13 +210,21 @@ def synthvi(
     search: Literal["all", "indoor"] = "all",
     shots: int = 1,
     trials: int = 10,
+    size: int | None = None,
 ) -> Protocol:
-    """SynthVI: part `nir` by the rules of SYSU-MM01 with seeded draws, part `lwir` by those of RegDB."""
+    """SynthVI: part `nir` by the rules of SYSU-MM01 with seeded draws, part `lwir` by those of RegDB.
+
+    `size` is the number of people of a fixed size, for the name only: such results can be compared.
+    """
     if part == "nir":
         rules = sysu_mm01(samples, direction, search=search, shots=shots, gallery="agw", trials=trials)
-        return replace(rules, dataset="synthvi", name=f"nir, {search} search, {shots}-shot")
+        if size is None:
+            return replace(rules, dataset="synthvi", name=f"nir, {search} search, {shots}-shot")
+        drawn = "single-shot" if shots == 1 else "multi-shot"
+        return replace(rules, dataset="synthvi", name=f"SynthVI-nir-{size}, {search} search, {drawn}")
     if part == "lwir":
-        return replace(regdb(samples, direction), dataset="synthvi", name="lwir, all against all")
+        name = "lwir" if size is None else f"SynthVI-lwir-{size}"
+        return replace(regdb(samples, direction), dataset="synthvi", name=f"{name}, all against all")
     raise InputError(f"SynthVI part '{part}' cannot be evaluated as one; set data.part to nir or lwir")
 
 
@@ -250,7 +258,9 @@ def build(data_config: Any, data_name: str, samples: Sequence[Sample], direction
         case "llcm":
             return llcm(samples, direction, protocol=c.protocol, trials=c.trials)
         case "synthvi":
-            return synthvi(samples, direction, part=c.part, search=c.search, shots=c.shots, trials=c.trials)
+            return synthvi(
+                samples, direction, part=c.part, search=c.search, shots=c.shots, trials=c.trials, size=c.size
+            )
     return manifest(samples, direction, dataset=data_name)
 
 

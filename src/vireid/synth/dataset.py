@@ -1,22 +1,20 @@
-"""Render a whole data set: resuming and the files that describe it."""
+"""Render a whole data set: resuming, growing and the files that describe it."""
 
 import importlib.util
 import json
 import os
 import shutil
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vireid.errors import InputError
+from vireid.synth import progress
+from vireid.synth.describe import GENERATOR, describe_part, describe_parts
 from vireid.synth.files import remove_partials, write_atomic
 from vireid.synth.layouts import write_indices
-from vireid.synth.presets import CAMERAS, PRESETS, Job, LayoutName, PresetName, Size, make_job
+from vireid.synth.presets import PRESETS, DeviceName, Job, LayoutName, PresetName, Size, make_job
 from vireid.synth.workers import paint_all
-
-GENERATOR = 1  # raise when the same settings give other pixels
-LICENSE = "CC0-1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,79 +40,98 @@ def render(
     seed: int = 0,
     workers: int | None = None,
     layout: LayoutName = "manifest",
+    masks: bool = False,
+    device: DeviceName = "auto",
 ) -> Rendered:
-    """Render a synthetic data set into a folder; an interrupted run continues where it stopped.
+    """Render a synthetic data set into a folder.
 
-    The pixels depend on the settings only, not on the number of workers; identity i of a seed is the same
-    person whatever the number of identities.
+    An interrupted run continues where it stopped, and a finished set grows when more identities are asked for; both
+    end with the bytes of one uninterrupted run. On one machine and device the pixels depend on the settings only,
+    not on the number of workers; identity i of a seed is the same person whatever the number of identities.
 
     Args:
-        out: folder to write; new, or of an earlier run with the same settings.
+        out: folder to write; new, or of an earlier run with the same settings and as many or fewer identities.
         preset: `mini` (both parts, small), `nir` (as SYSU-MM01) or `lwir` (as RegDB).
-        identities: how many people; the preset's shares of train and test are kept.
+        identities: how many people; half of them train.
         size: (height, width) in pixels.
         seed: other seeds give other people and places.
         workers: processes; default one per core.
-        layout: `manifest`, or the official file layout of `sysu` or `regdb`.
+        layout: `manifest`, or also the official file layout of `sysu` or `regdb`.
+        masks: also write each person's silhouette, an 8-bit PNG under `masks/`.
+        device: where Warp renders; `auto` takes a CUDA GPU if it sees one.
 
     Raises:
-        InputError: bad settings, a folder with other contents, anny or warp not installed, a full disk.
+        InputError: bad settings, a folder with other contents, anny or warp not installed, no CUDA GPU where one is
+            asked for, a full disk.
     """
-    job = make_job(preset, layout, identities, size, seed)
+    job = make_job(preset, layout, identities, size, seed, masks)
     if workers is not None and workers < 1:
         raise InputError(f"{workers} workers asked for: give 1 or more")
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
     settings = json.loads(json.dumps({"generator": GENERATOR, **asdict(job)}))
-    found = _found(out, settings)
-    if found is not None:
+    if _finished(out, settings):
         # A run that was killed at its very end leaves its notes.
-        shutil.rmtree(out / ".progress", ignore_errors=True)
-        return Rendered(out, found, True)
+        shutil.rmtree(progress.folder_of(out), ignore_errors=True)
+        return Rendered(out, dict(progress.read_json(out / "dataset.json")["images"]), True)
     _require_renderer()
-    _write_json(out / ".progress" / "settings.json", {"settings": settings})
-    done = _done(job, out)
-    missing = [index for index in range(job.identities) if index not in done]
-    paint_all(job, out, missing, workers or os.cpu_count() or 1)
+    _write_json(_started(out), {"settings": settings})
+    if (out / "dataset.json").exists():
+        progress.restore(job, out)
+    done = progress.complete(job, out)
+    missing = [pid - 1 for pid in range(1, job.identities + 1) if pid not in done]
+    paint_all(job, out, missing, workers or os.cpu_count() or 1, device)
     return Rendered(out, _finish(job, out, settings), False)
 
 
-def _found(out: Path, settings: dict[str, Any]) -> dict[str, int] | None:
-    """Image counts if the folder is complete, None if it can be begun or continued."""
-    finished, started = out / "dataset.json", out / ".progress" / "settings.json"
-    for path in (finished, started):
-        if not path.is_file():
-            continue
-        content = _read_json(path)
-        earlier = content.get("settings")
-        if not isinstance(earlier, dict) or (path == finished and "images" not in content):
-            raise InputError(f"{path} was not written by this renderer: give a new or empty folder")
-        if earlier != settings:
-            changed = "; ".join(
-                f"{key} {earlier.get(key)}, now {value}" for key, value in settings.items() if earlier.get(key) != value
-            )
-            raise InputError(f"{out} holds a data set of other settings ({changed}): give another folder")
-        return dict(content["images"]) if path == finished else None
-    if out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
+def _started(out: Path) -> Path:
+    return progress.folder_of(out) / "settings.json"
+
+
+def _finished(out: Path, settings: dict[str, Any]) -> bool:
+    """Whether the folder holds just that set; False if it can be begun, continued or grown.
+
+    Raises:
+        InputError: the folder holds something else, other settings or more people.
+    """
+    begun = [path for path in (_started(out), out / "dataset.json") if path.is_file()]
+    for path in begun:
+        _require_same(out, _settings_in(path), settings)
+    if not begun and out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
         raise InputError(f"{out} exists and is no folder of this renderer: give a new or empty folder")
-    return None
+    # Notes of a larger set beside the description of a smaller one: it was growing.
+    return out / "dataset.json" in begun and all(_settings_in(path) == settings for path in begun)
 
 
-def _done(job: Job, out: Path) -> set[int]:
-    """Numbers (from 0) of the identities whose rows and images are all there."""
-    result = set()
-    for index in range(job.identities):
-        marker = _marker(out, index)
-        try:
-            parts = json.loads(marker.read_text()).items()
-        except (OSError, ValueError):
-            continue
-        folders = {part: out / part if job.nested else out for part in PRESETS[job.preset].parts}
-        if all((folders[part] / row[0]).is_file() for part, rows in parts for row in rows):
-            result.add(index)
-    return result
+def _settings_in(path: Path) -> dict[str, Any]:
+    content = progress.read_json(path)
+    settings = content.get("settings")
+    if not isinstance(settings, dict) or (path.name == "dataset.json" and "images" not in content):
+        raise InputError(f"{path} was not written by this renderer: give a new or empty folder")
+    return settings
 
 
-def _marker(out: Path, index: int) -> Path:
-    return out / ".progress" / f"{index + 1:05d}.json"
+def _require_same(out: Path, earlier: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raise `InputError` unless only more people are asked for."""
+    if earlier.get("generator") != GENERATOR:
+        raise InputError(
+            f"{out} was written by version {earlier.get('generator')} of the renderer, this is version {GENERATOR}: "
+            "give another folder"
+        )
+    changed = [
+        f"{key} {earlier.get(key)}, now {value}"
+        for key, value in settings.items()
+        if key != "identities" and earlier.get(key) != value
+    ]
+    if changed:
+        raise InputError(f"{out} holds a data set of other settings ({'; '.join(changed)}): give another folder")
+    people = earlier.get("identities", 0)
+    if people > settings["identities"]:
+        raise InputError(
+            f"{out} holds or is to hold {people} people, more than the {settings['identities']} asked for: give "
+            f"--identities {people} or more, or another folder (a smaller set is the first people of a larger one: "
+            "data.size picks it)"
+        )
 
 
 def _require_renderer() -> None:
@@ -125,57 +142,23 @@ def _require_renderer() -> None:
 
 def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
     """Write indices and descriptions, the one that says complete last."""
-    rows: dict[str, list[list[str]]] = {part: [] for part in PRESETS[job.preset].parts}
-    for index in range(job.identities):
-        for part, more in json.loads(_marker(out, index).read_text()).items():
-            rows[part] += more
-    for part, lines in rows.items():
-        folder = out / part if job.nested else out
-        write_indices(job, folder, lines)
+    notes = progress.complete(job, out)
+    assert len(notes) == job.identities, "the painter left an identity without its note or images"
+    parts = list(PRESETS[job.preset].parts)
+    # While a set grows the smaller one stays usable, until here.
+    for folder in (out, *(out / job.part_folder(part) for part in parts)):
+        (folder / "dataset.json").unlink(missing_ok=True)
+    descriptions = {part: describe_part(job, part, notes, settings) for part in parts}
+    for part in parts:
+        folder = out / job.part_folder(part)
+        write_indices(job, folder, [row for note in notes.values() for row in note.rows[part]])
         if job.nested:
-            _write_json(folder / "dataset.json", _describe(job, part, lines, settings))
-    images = {part: len(lines) for part, lines in rows.items()}
-    if job.nested:
-        whole = {"settings": settings, "images": images, "parts": list(rows), "license": LICENSE}
-    else:
-        part, lines = next(iter(rows.items()))
-        whole = _describe(job, part, lines, settings)
+            _write_json(folder / "dataset.json", descriptions[part])
+    images = {part: about["images"][part] for part, about in descriptions.items()}
     remove_partials(out)
-    _write_json(out / "dataset.json", {"name": "SynthVI", **whole, "images": images})
-    shutil.rmtree(out / ".progress", ignore_errors=True)
+    _write_json(out / "dataset.json", describe_parts(job, images, settings) if job.nested else descriptions[parts[0]])
+    shutil.rmtree(progress.folder_of(out), ignore_errors=True)
     return images
-
-
-def _describe(job: Job, part: str, rows: list[list[str]], settings: dict[str, Any]) -> dict[str, Any]:
-    counts = Counter(f"{split} {modality}" for _, _, modality, _, split, _, _ in rows)
-    # A set of strings would come in another order in every process.
-    people = Counter(split for _, split in dict.fromkeys((row[1], row[4]) for row in rows))
-    cameras = {
-        str(camid): {"band": band, "place": place, "indoor": indoor}
-        for camid, (band, place, indoor) in CAMERAS[part].items()
-    }
-    return {
-        "name": "SynthVI",
-        "part": part,
-        "generator": GENERATOR,
-        "preset": job.preset,
-        "seed": job.seed,
-        "size": list(job.size),
-        "identities": dict(people),
-        "counts": dict(counts),
-        "cameras": cameras,
-        "sites": job.sites,
-        "license": LICENSE,
-        "settings": settings,
-    }
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except ValueError:
-        content = None
-    return content if isinstance(content, dict) else {}
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
