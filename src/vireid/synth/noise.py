@@ -56,6 +56,39 @@ def value_noise(p: wp.vec3, seed: int) -> float:
 
 
 @wp.func
+def noise_slope(p: wp.vec3, seed: int) -> wp.vec3:
+    """The gradient of `value_noise`."""
+    fx = wp.floor(p[0])
+    fy = wp.floor(p[1])
+    fz = wp.floor(p[2])
+    i = int(fx)
+    j = int(fy)
+    k = int(fz)
+    x = p[0] - fx
+    y = p[1] - fy
+    z = p[2] - fz
+    u = x * x * (3.0 - 2.0 * x)
+    v = y * y * (3.0 - 2.0 * y)
+    w = z * z * (3.0 - 2.0 * z)
+    c000 = hash_unit(i, j, k, seed)
+    c100 = hash_unit(i + 1, j, k, seed)
+    c010 = hash_unit(i, j + 1, k, seed)
+    c110 = hash_unit(i + 1, j + 1, k, seed)
+    c001 = hash_unit(i, j, k + 1, seed)
+    c101 = hash_unit(i + 1, j, k + 1, seed)
+    c011 = hash_unit(i, j + 1, k + 1, seed)
+    c111 = hash_unit(i + 1, j + 1, k + 1, seed)
+    along_x = wp.lerp(wp.lerp(c100 - c000, c110 - c010, v), wp.lerp(c101 - c001, c111 - c011, v), w)
+    along_y = wp.lerp(wp.lerp(c010 - c000, c110 - c100, u), wp.lerp(c011 - c001, c111 - c101, u), w)
+    along_z = wp.lerp(wp.lerp(c001 - c000, c101 - c100, u), wp.lerp(c011 - c010, c111 - c110, u), v)
+    return wp.vec3(
+        along_x * 6.0 * x * (1.0 - x),
+        along_y * 6.0 * y * (1.0 - y),
+        along_z * 6.0 * z * (1.0 - z),
+    )
+
+
+@wp.func
 def fractal(p: wp.vec3, seed: int, octaves: int) -> float:
     """`octaves` doublings of frequency summed, each half as strong; 0 to 1."""
     total = float(0.0)

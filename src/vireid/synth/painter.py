@@ -6,24 +6,30 @@ Importing this module needs anny and warp.
 import io
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from vireid.synth import raster
 from vireid.synth.body import Body
-from vireid.synth.cameras import Camera, make_camera, make_place
+from vireid.synth.cameras import Camera, make_camera
 from vireid.synth.files import write_atomic
-from vireid.synth.garment import Figure, dress
+from vireid.synth.garment import dress
 from vireid.synth.identity import Identity, draw_identity
-from vireid.synth.presets import CAMERAS, PRESETS, Job
-from vireid.synth.raycast import compile_kernels
-from vireid.synth.shot import Shot, draw_stance, nudge, shoot
-from vireid.synth.spectra import Band
+from vireid.synth.poses import draw_posture
+from vireid.synth.presets import CAMERAS, PRESETS, Job, split_of
+from vireid.synth.scenery import Solids, draw_obstacle, make_place
+from vireid.synth.shot import Performer, Shot, Stance, draw_stance, nudge, shoot
+from vireid.synth.spectra import Band, wardrobe
 
 DAYS = 2
+OBSTACLES = 0.15  # share of the pictures with something before the person
+PASSERS = 0.2  # and with somebody else in them
+CROWD = 8  # how many others there are in all, each in four postures; none of them is an identity of the set
 Rng = np.random.Generator
 
 
@@ -39,102 +45,147 @@ class Picture:
 
 
 class Painter:
-    """Holds the body model and the cameras of a job."""
+    """Holds the body model, the cameras and the passers-by of a job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, device: str = "cpu") -> None:
         torch.set_num_threads(1)
-        compile_kernels()
-        self._job, self._body = job, Body()
-        self._cameras = [
-            {part: _cameras(part, job.seed * 1000 + site) for part in PRESETS[job.preset].parts}
-            for site in range(job.sites)
-        ]
+        self._job, self._device, self._body = job, device, Body()
+        self._preset = PRESETS[job.preset]
+        self._sites: dict[tuple[str, int], dict[int, Camera]] = {}
+        self._crowd: dict[int, list[Performer]] = {}
 
-    def pictures(self, index: int) -> list[Picture]:
+    def identity(self, index: int) -> Identity:
+        """Identity number `index` (from 0)."""
+        return draw_identity(self._streams(index)[0], DAYS)
+
+    def pictures(self, index: int) -> Iterator[Picture]:
         """All pictures of identity number `index` (from 0)."""
-        preset = PRESETS[self._job.preset]
-        root = np.random.SeedSequence([self._job.seed, index])
-        who, how, *streams = (np.random.default_rng(s) for s in root.spawn(2 + len(CAMERAS)))
-        person = draw_identity(who, DAYS)
-        phases = [float(phase) for phase in how.uniform(0, 2 * math.pi, preset.poses)]
-        posed = self._body.pose(phases, person.gait, person.phenotype, person.changes)
-        figures = [dress(self._body, person, person.days[k % DAYS], posed, k) for k in range(preset.poses)]
-        result: list[Picture] = []
+        _, how, *streams = self._streams(index)
+        performers = self._perform(self.identity(index), how, self._preset.poses)
         for part, rng in zip(CAMERAS, streams, strict=True):
-            if part in preset.parts:
+            if part in self._preset.parts:
                 walk = self._walk if part == "nir" else self._instants
-                result += walk(person, figures, preset.parts[part], rng)
-        return result
+                yield from walk(performers, self._preset.parts[part], rng)
 
-    def _walk(self, person: Identity, figures: list[Figure], count: int, rng: Rng) -> list[Picture]:
+    def _streams(self, index: int) -> list[Rng]:
+        root = np.random.SeedSequence([self._job.seed, index])
+        return [np.random.default_rng(s) for s in root.spawn(2 + len(CAMERAS))]
+
+    def _perform(self, person: Identity, rng: Rng, poses: int) -> list[Performer]:
+        """The person in `poses` postures, the days in turn."""
+        posed = self._body.pose(
+            [draw_posture(rng) for _ in range(poses)], person.gait, person.phenotype, person.changes
+        )
+        performers: dict[int, Performer] = {}
+        for number, day in enumerate(person.days):
+            mine = range(number, poses, len(person.days))
+            clothes = wardrobe(person, day)
+            for k, figure in zip(mine, dress(self._body, person, day, posed, mine), strict=True):
+                arrays = (figure.vertices, figure.normals, figure.faces, figure.attributes, figure.parts)
+                performers[k] = Performer.of(raster.upload(*arrays, self._device), clothes)
+        return [performers[k] for k in range(poses)]
+
+    def _walk(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
         """Each camera sees the person pass `count` times over, from anywhere."""
-        result = []
-        samples = PRESETS[self._job.preset].samples
         for camid in CAMERAS["nir"]:
-            order = rng.permutation(len(figures))
+            order = rng.permutation(len(performers))
             start, turn = rng.uniform(0, 2 * math.pi), int(rng.integers(2))
             for n in range(count):
-                k = int(order[n % len(figures)])
-                camera = self._cameras[int(rng.integers(len(self._cameras)))]["nir"][camid]
+                k = int(order[n % len(performers)])
+                camera = self._cameras("nir", rng)[camid]
                 # Headings are spread over the circle, so that few images still show several sides.
                 heading = start + 2 * math.pi * n / count + rng.normal(0, 0.4)
                 stance = draw_stance(camera, heading, rng)
-                cover = rng if rng.random() < 0.2 else None
-                shot = shoot(figures[k], person, camera, stance, self._job.size, samples, rng, cover)
-                day = k % DAYS
-                result.append(Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{day}", shot))
-        return result
+                obstacle, passer = self._company(camera, stance, rng)
+                shot = self._shoot(performers[k], camera, stance, rng, obstacle, passer)
+                yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{k % DAYS}", shot)
 
-    def _instants(self, person: Identity, figures: list[Figure], count: int, rng: Rng) -> list[Picture]:
-        """Visible and thermal pictures of the same instants of one walk."""
-        result = []
-        samples = PRESETS[self._job.preset].samples
-        heading = rng.choice([0.0, math.pi]) + rng.normal(0, 0.35)
+    def _instants(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
+        """Visible and thermal pictures of the same instants, by two cameras side by side."""
+        facing = rng.choice([0.0, math.pi]) if rng.random() < 0.5 else rng.uniform(0, 2 * math.pi)
         for n in range(count):
-            figure, day = figures[n % len(figures)], n % len(figures) % DAYS
-            visible, thermal = self._cameras[int(rng.integers(len(self._cameras)))]["lwir"].values()
-            stance = draw_stance(visible, heading + rng.normal(0, 0.25), rng)
-            hides = bool(rng.random() < 0.15)
-            seed = int(rng.integers(2**32))
+            k = n % len(performers)
+            visible, thermal = self._cameras("lwir", rng).values()
+            thermal = replace(thermal, height=visible.height + 0.1, distance=visible.distance)
+            stance = draw_stance(visible, facing + rng.normal(0, 0.3), rng)
+            obstacle, passer = self._company(visible, stance, rng)
             for camera, where in ((visible, stance), (thermal, nudge(stance, rng))):
-                # The same thing in the foreground hides the same side of both.
-                cover = np.random.default_rng(seed) if hides else None
-                shot = shoot(figure, person, camera, where, self._job.size, samples, rng, cover)
-                result.append(Picture("lwir", camera.camid, f"instant{n}", f"day{day}/{n}", shot))
-        return result
+                shot = self._shoot(performers[k], camera, where, rng, obstacle, passer)
+                yield Picture("lwir", camera.camid, f"instant{n}", f"day{k % DAYS}/{n}", shot)
 
+    def _shoot(
+        self,
+        performer: Performer,
+        camera: Camera,
+        stance: Stance,
+        rng: Rng,
+        obstacle: Solids,
+        passer: tuple[Performer, Stance] | None,
+    ) -> Shot:
+        size, samples = self._job.size, self._preset.samples
+        return shoot(performer, camera, stance, size, samples, rng, obstacle=obstacle, passer=passer)
 
-def _cameras(part: str, seed: int) -> dict[int, Camera]:
-    return {
-        camid: make_camera(camid, Band(band), make_place(seed * 100 + place, indoor))
-        for camid, (band, place, indoor) in CAMERAS[part].items()
-    }
+    def _company(self, camera: Camera, stance: Stance, rng: Rng) -> tuple[Solids, tuple[Performer, Stance] | None]:
+        """What hides a part of the person, and somebody who passes behind."""
+        obstacle, passer = Solids.empty(), None
+        if rng.random() < OBSTACLES:
+            obstacle = draw_obstacle(rng, stance.position, camera.place.indoor)
+        if rng.random() < PASSERS:
+            aside = rng.uniform(0.35, 1.1) * rng.choice([-1, 1])
+            where = stance.position + np.array([aside, rng.uniform(0.4, 5.0), 0])
+            # The further away, the further aside somebody may walk and still be seen in the crop.
+            where[0] = stance.position[0] * where[1] / stance.position[1] + aside
+            other = self._others(int(rng.integers(CROWD)))[int(rng.integers(4))]
+            passer = (other, replace(stance, position=where, heading=rng.uniform(0, 2 * math.pi)))
+        return obstacle, passer
+
+    def _others(self, number: int) -> list[Performer]:
+        if number not in self._crowd:
+            rng = np.random.default_rng(np.random.SeedSequence([79, number]))
+            self._crowd[number] = self._perform(draw_identity(rng, 1), rng, 4)
+        return self._crowd[number]
+
+    def _cameras(self, part: str, rng: Rng) -> dict[int, Camera]:
+        """The cameras of one of the job's sites."""
+        site = int(rng.integers(self._job.sites))
+        if (part, site) not in self._sites:
+            seed = (self._job.seed * 1000 + site) * 100
+            self._sites[part, site] = {
+                camid: make_camera(camid, Band(band), make_place(seed + place, indoor))
+                for camid, (band, place, indoor) in CAMERAS[part].items()
+            }
+        return self._sites[part, site]
 
 
 def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
     """Write the images of one identity, then, last, the rows that say it is complete."""
     pid = index + 1
-    split = "train" if index < job.train_count() else "test"
+    person = painter.identity(index)
     numbers: dict[tuple[str, int], int] = {}
     rows: dict[str, list[list[str]]] = {part: [] for part in PRESETS[job.preset].parts}
     for picture in painter.pictures(index):
         key = (picture.part, picture.camid)
         numbers[key] = numbers.get(key, 0) + 1
         path = job.image_path(picture.part, picture.camid, pid, numbers[key])
-        write_atomic(out / path, _encode(picture.shot, path.suffix, PRESETS[job.preset].quality))
-        band = CAMERAS[picture.part][picture.camid][0]
-        inside = path.relative_to(picture.part) if job.nested else path
-        modality = "visible" if band == "visible" else "infrared"
+        write_atomic(out / path, _encode(picture.shot.image, path.suffix, PRESETS[job.preset].quality))
+        inside = str(path.relative_to(job.part_folder(picture.part)))
+        if job.masks:
+            silhouette = (picture.shot.silhouette * 255).round().astype(np.uint8)
+            write_atomic(out / job.mask_path(picture.part, inside), _encode(silhouette, ".png"))
+        modality = "visible" if CAMERAS[picture.part][picture.camid][0] == "visible" else "infrared"
         track = f"{pid:04d}-{picture.track}"
-        rows[picture.part].append([str(inside), str(pid), modality, str(picture.camid), split, track, picture.time])
-    write_atomic(out / ".progress" / f"{pid:05d}.json", json.dumps(rows).encode())
+        row = [inside, str(pid), modality, str(picture.camid), split_of(pid), track, picture.time]
+        rows[picture.part].append(row)
+    changes = [name for name, does in (("top", person.changes_top), ("bag", person.changes_bag)) if does]
+    marker = json.dumps({"rows": rows, "changes": changes})
+    write_atomic(out / ".progress" / f"{pid:05d}.json", marker.encode())
 
 
-def _encode(shot: Shot, suffix: str, quality: int) -> bytes:
-    pixels = shot.image[:, :, 0] if shot.image.shape[2] == 1 else shot.image
+def _encode(pixels: np.ndarray, suffix: str, quality: int = 0) -> bytes:
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
     buffer = io.BytesIO()
-    if suffix == ".bmp":
-        Image.fromarray(pixels).save(buffer, "BMP")
+    if suffix == ".jpg":
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
     else:
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
+        image.save(buffer, suffix[1:].upper())
     return buffer.getvalue()

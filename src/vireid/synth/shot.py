@@ -1,6 +1,6 @@
-"""One image: place a figure before a camera, cast, shade in a band and sense.
+"""One image: place figures before a camera, draw them, shade them in a band and sense the light.
 
-Shapes: H and W pixels, N = H W supersampling^2 rays.
+Shapes: H and W pixels.
 """
 
 import math
@@ -9,33 +9,56 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import warp as wp
 
-from vireid.synth.cameras import Backdrop, Camera, backdrop
-from vireid.synth.garment import Figure
-from vireid.synth.identity import Identity, draw_color
-from vireid.synth.raycast import noise_gradient
-from vireid.synth.spectra import (
-    SKIN_TEMPERATURE,
-    Band,
-    Surface,
-    materials,
-    sense_nir,
-    sense_thermal,
-    sense_visible,
-)
+from vireid.synth import backdrop, raster
+from vireid.synth.cameras import Camera, sensor_now
+from vireid.synth.raster import Frame, Shape, Stood
+from vireid.synth.scenery import Solids
+from vireid.synth.sensor import sense_nir, sense_thermal, sense_visible
+from vireid.synth.shade import Light, shade
+from vireid.synth.spectra import SKIN_TEMPERATURE, Band, Wardrobe
+from vireid.synth.surface import Actor
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
+BANDS = {Band.VISIBLE: 0, Band.NIR: 1, Band.LWIR: 2}
+SUN_SAMPLES = 192  # of the buffer that the sun sees, in both directions
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Somebody dressed, on the device: the shape and the materials."""
+
+    shape: Shape
+    table: Any
+    cut: Any
+
+    @classmethod
+    def of(cls, shape: Shape, clothes: Wardrobe) -> "Performer":
+        """Somebody with these materials."""
+        device = shape.vertices.device
+        return cls(shape, *(wp.array(values, dtype=float, device=device) for values in (clothes.table, clothes.cut)))
+
 
 @dataclass(frozen=True, slots=True)
 class Stance:
-    """Where in the world a person stands, the direction of the body (radians) and how loose the crop is."""
+    """Where somebody stands, which way the body faces (radians) and how the detector cropped.
+
+    Attributes:
+        position: `(3,)` metres in the world.
+        heading: 0 towards the camera's side of the world (-y), radians.
+        margin: height of the crop over that of the person.
+        shift: `(2,)` of the crop's centre, as shares of its height.
+        aspect: width of the box over what the picture's shape asks for; the picture is squeezed or stretched by it.
+    """
 
     position: Array
     heading: float
     margin: float
     shift: Array
+    aspect: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,234 +70,137 @@ class Shot:
 
 
 def draw_stance(camera: Camera, heading: float, rng: Rng) -> Stance:
-    """A place before the camera for somebody seen from `heading` (0 is from the front)."""
-    distance = camera.distance * rng.uniform(0.8, 1.2)
-    side = rng.uniform(-0.22, 0.22)
+    """A place before the camera for somebody seen from `heading` (0 is from the front), and a detector's box."""
+    distance = camera.distance * rng.uniform(0.75, 1.3)
+    side = rng.uniform(-0.24, 0.24)
     position = np.array([distance * math.sin(side), distance * math.cos(side), 0.0])
-    return Stance(position, heading - side, rng.uniform(1.04, 1.16), rng.normal(0, [0.02, 0.015]))
+    loose = rng.random() < 0.12  # a poor box, too tight or too wide
+    margin = rng.uniform(0.88, 1.35) if loose else rng.uniform(1.02, 1.16)
+    shift = rng.normal(0, [0.03, 0.04] if loose else [0.015, 0.015])
+    return Stance(position, heading - side, margin, shift, rng.uniform(0.85, 1.15))
 
 
 def nudge(stance: Stance, rng: Rng) -> Stance:
-    """The same instant from a camera mounted right beside: a small parallax and its own crop."""
-    turned = stance.heading + rng.normal(0, 0.03)
-    position = stance.position + np.array([rng.normal(0, 0.05), rng.normal(0, 0.05), 0])
+    """The same instant from a camera mounted right beside: a small parallax and nearly the same box."""
+    turned = stance.heading + rng.normal(0, 0.02)
+    position = stance.position + np.array([rng.normal(0, 0.04), rng.normal(0, 0.04), 0])
     shift = stance.shift + rng.normal(0, 0.008, 2)
-    return Stance(position, turned, stance.margin * rng.uniform(0.985, 1.015), shift)
+    return Stance(position, turned, stance.margin * rng.uniform(0.985, 1.015), shift, stance.aspect)
 
 
 def shoot(
-    figure: Figure,
-    person: Identity,
+    performer: Performer,
     camera: Camera,
     stance: Stance,
     size: tuple[int, int],
     samples: int,
     rng: Rng,
-    cover: Rng | None,
+    *,
+    obstacle: Solids,
+    passer: tuple[Performer, Stance] | None = None,
 ) -> Shot:
     """Take one picture.
 
     Args:
-        figure: the dressed person.
-        person: whose materials to use.
+        performer: the person.
         camera: where it hangs and what it sees.
         stance: where the person stands.
         size: (height, width) in pixels.
         samples: supersampling per axis.
         rng: light and noise.
-        cover: if given, draws a thing in the foreground that hides part of the person.
+        obstacle: what stands before the person.
+        passer: somebody else in the picture.
     """
     height, width = size
-    view = _View(figure, camera, stance, height * samples, width * samples)
-    hits = figure.mesh.cast(view.origin, view.rays)
-    seen = hits.face >= 0
-    rays = view.rays[seen]
-    corners = figure.faces[hits.face[seen]]
-    weights = hits.weights[seen].astype(np.float32)
-    attributes = _mix(weights, figure.attributes[corners])
-    normals = _mix(weights, figure.normals[corners])
-    surface = materials(person, attributes, figure.parts[hits.face[seen]])
-    normals = _fold(normals, attributes, surface.bump, rays)
-    points = view.origin + hits.distance[seen, None] * rays
-    behind = _backdrop(view, camera, samples, seen)
-    scene = _Scene(view, figure, surface, points, normals, rays, hits.distance[seen], seen, behind)
-    if camera.band is Band.VISIBLE:
-        light = _shade_visible(scene, camera, rng)
-    elif camera.band is Band.NIR:
-        light = _shade_nir(scene, camera)
-    else:
-        light = _shade_thermal(scene, camera, rng)
-    light = light.reshape(height * samples, width * samples, -1)
-    mask = seen.reshape(height * samples, width * samples).astype(np.float32)
-    if cover is not None:
-        _occlude(light, mask, camera, cover)
-    light = light.reshape(height, samples, width, samples, -1).mean((1, 3))
-    silhouette = mask.reshape(height, samples, width, samples).mean((1, 3))
-    if camera.band is Band.VISIBLE:
-        image = sense_visible(light, camera.blur, camera.noise, rng)
-    elif camera.band is Band.NIR:
-        image = sense_nir(light, camera.exposure, camera.blur, camera.noise, rng)
-    else:
-        image = sense_thermal(light, rng)
-    return Shot((image * 255).round().astype(np.uint8), silhouette)
+    frame, box = _aim(performer, camera, stance, height, width, samples)
+    stood = raster.stand(performer.shape, stance.heading, stance.position)
+    plane = raster.project(stood, frame, perspective=True)
+    buffer = raster.blank(height * samples, width * samples, plane.device)
+    raster.draw(plane, performer.shape.faces, 0, box, buffer, perspective=True)
+    first = _actor(performer, stood, plane)
+    second, others = first, []
+    if passer is not None:
+        other, where = passer
+        others = [raster.stand(other.shape, where.heading, where.position)]
+        there = raster.project(others[0], frame, perspective=True)
+        raster.draw(there, other.shape.faces, len(performer.shape.faces), box, buffer, perspective=True)
+        second = _actor(other, others[0], there)
+    light = _light(camera, frame, stance, rng)
+    sun = _sun(camera, light, [stood, *others])
+    tangent = math.hypot(box.width / box.across, box.height / box.down) / 2
+    solids = camera.place.solids.in_view(frame.origin, frame.forward, tangent * 1.25)
+    scenery = backdrop.upload(camera.place, solids + obstacle, str(plane.device))
+    value, mask = shade((first, second), buffer, box, samples, sun, scenery, light, size)
+    sense = {Band.VISIBLE: sense_visible, Band.NIR: sense_nir, Band.LWIR: sense_thermal}[camera.band]
+    image = sense(value, sensor_now(camera, rng), int(rng.integers(2**30)))
+    return Shot(image.numpy(), mask.numpy())
 
 
-class _View:
-    """The rays of a crop, in the frame of the figure (at the origin, facing -y)."""
-
-    def __init__(self, figure: Figure, camera: Camera, stance: Stance, height: int, width: int) -> None:
-        # In the world the camera looks along +y, so heading 0 (facing -y) is towards it.
-        c, s = math.cos(stance.heading), math.sin(stance.heading)
-        self._turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
-        self._position = stance.position
-        self.world_origin = np.array([0, 0, camera.height])
-        self.origin = (self.world_origin - self._position) @ self._turn
-        forward = np.array([0, 0, figure.vertices[:, 2].max() * 0.52]) - self.origin
-        forward /= np.linalg.norm(forward)
-        right = np.cross(forward, [0, 0, 1.0])
-        right /= np.linalg.norm(right)
-        up = np.cross(right, forward)
-        self.forward = forward
-        relative = figure.vertices - self.origin
-        depth = relative @ forward
-        px, py = (relative @ right) / depth, -(relative @ up) / depth
-        tall = float(py.max() - py.min()) * stance.margin
-        wide = tall * width / height
-        cx = float(px.max() + px.min()) / 2 + stance.shift[0] * tall
-        cy = float(py.max() + py.min()) / 2 + stance.shift[1] * tall
-        x = cx + ((np.arange(width) + 0.5) / width - 0.5) * wide
-        y = cy + ((np.arange(height) + 0.5) / height - 0.5) * tall
-        rays = forward + x[None, :, None] * right - y[:, None, None] * up
-        rays = rays.reshape(-1, 3)
-        self.shape = (height, width)
-        self.rays = (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
-
-    def to_world(self, vectors: Array, turn_only: bool = False) -> Array:
-        turned = vectors @ self._turn.T.astype(np.float32)
-        return np.asarray(turned if turn_only else turned + self._position)
-
-    def to_figure(self, vectors: Array, turn_only: bool = False) -> Array:
-        return np.asarray((vectors if turn_only else vectors - self._position) @ self._turn)
+def _aim(
+    performer: Performer, camera: Camera, stance: Stance, height: int, width: int, samples: int
+) -> tuple[Frame, Any]:
+    """The camera's frame, turned towards the person, and the crop around the person."""
+    vertices = performer.shape.vertices.numpy()
+    c, s = math.cos(stance.heading), math.sin(stance.heading)
+    turned = vertices @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32) + stance.position
+    middle = np.array([*stance.position[:2], float(vertices[:, 2].max()) * 0.52])
+    frame = Frame.looking(np.array([0, 0, camera.height]), middle)
+    relative = turned - frame.origin
+    depth = relative @ frame.forward
+    x, y = relative @ frame.right / depth, -(relative @ frame.up) / depth
+    tall = float(np.ptp(y)) * stance.margin
+    wide = tall * width / height * stance.aspect
+    left = float(x.max() + x.min()) / 2 + stance.shift[0] * tall - wide / 2
+    top = float(y.max() + y.min()) / 2 + stance.shift[1] * tall - tall / 2
+    return frame, raster.window(left, top, wide, tall, height * samples, width * samples)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    view: _View
-    figure: Figure
-    surface: Surface
-    points: Array
-    normals: Array
-    rays: Array
-    distance: Array
-    seen: Array
-    behind: Backdrop
-
-    def merge(self, on_person: Array, on_background: Array) -> Array:
-        result = np.empty((len(self.seen), *on_person.shape[1:]), np.float32)
-        result[self.seen] = on_person
-        result[~self.seen] = on_background
-        return result
+def _actor(performer: Performer, stood: Stood, plane: Any) -> Any:
+    actor = Actor()
+    actor.world, actor.normals, actor.plane = stood.world, stood.normals, plane
+    actor.faces, actor.attributes, actor.parts = stood.shape.faces, stood.shape.attributes, stood.shape.parts
+    actor.table, actor.cut = performer.table, performer.cut
+    return actor
 
 
-def _backdrop(view: _View, camera: Camera, samples: int, seen: Array) -> Backdrop:
-    """The scene behind, at the rays that miss the person; for speed its texture is once per pixel."""
-    fine = view.shape
-    grid = view.rays.reshape(*fine, 3)
-    coarse = grid.reshape(fine[0] // samples, samples, fine[1] // samples, samples, 3).mean((1, 3))
-    coarse /= np.linalg.norm(coarse, axis=2, keepdims=True)
-    rays = view.to_world(coarse.reshape(-1, 3), turn_only=True)
-    whole = backdrop(camera.place, view.world_origin, rays)
-    pixel = np.arange(len(rays)).reshape(coarse.shape[:2]).repeat(samples, 0).repeat(samples, 1).ravel()
-    return whole.take(pixel[~seen])
+def _vector(values: Array) -> Any:
+    return wp.vec3(*map(float, values))
 
 
-def _mix(weights: Array, corners: Array) -> Array:
-    w = weights[:, :, None]
-    return np.asarray(w[:, 0] * corners[:, 0] + w[:, 1] * corners[:, 1] + w[:, 2] * corners[:, 2])
+def _light(camera: Camera, frame: Frame, stance: Stance, rng: Rng) -> Any:
+    place = camera.place
+    sun = Frame.looking(np.zeros(3), -place.sun_direction)
+    light = Light()
+    light.band = BANDS[camera.band]
+    light.origin, light.right, light.up, light.forward = map(_vector, (frame.origin, frame.right, frame.up, frame.forward))
+    light.feet = _vector(stance.position)
+    light.sun_direction, light.sun = _vector(place.sun_direction), place.sun * rng.uniform(0.85, 1.1)
+    light.sun_right, light.sun_up, light.sun_forward = map(_vector, (sun.right, sun.up, sun.forward))
+    light.sky = _vector(place.tint * place.ambient * rng.uniform(0.9, 1.1))
+    light.lamp, light.lamp_light = _vector(place.lamp), place.lamp_light
+    light.haze = place.haze
+    light.flash, light.beam, light.reach = camera.flash, camera.beam, camera.distance
+    light.ambient_nir = 0.03 if place.indoor else place.ambient * 0.35
+    light.air = place.air + rng.normal(0, 0.7)
+    light.skin = SKIN_TEMPERATURE + rng.normal(0, 0.5)
+    light.wind = rng.uniform(0.9, 1.05) if place.indoor else rng.uniform(0.65, 1.05)
+    light.sky_heat = place.sky.heat
+    light.absorb = 7.0
+    return light
 
 
-def _fold(normals: Array, a: Array, bump: Array, rays: Array) -> Array:
-    """Normals with fine folds, turned towards the camera."""
-    rough = np.flatnonzero(bump > 0.01)
-    p = a[rough, :3]
-    folds = noise_gradient(p * [20, 20, 12], 5) + 1.3 * noise_gradient(p * [7, 7, 11], 6)
-    normals = normals.copy()
-    normals[rough] += folds * (1.25 * bump[rough, None])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    return np.asarray(np.where((normals * rays).sum(1, keepdims=True) > 0, -normals, normals))
-
-
-def _shade_visible(scene: _Scene, camera: Camera, rng: Rng) -> Array:
-    place, view, behind = camera.place, scene.view, scene.behind
-    normals = scene.merge(view.to_world(scene.normals, turn_only=True), behind.normals)
-    albedo = scene.merge(scene.surface.albedo, behind.albedo)
-    sky = np.array([0.9, 0.95, 1.05], np.float32)
-    level = (0.55 + 0.35 * normals[:, 2]) * (0.75 if place.indoor else 0.55)
-    near = np.hypot(*(behind.points - view.to_world(np.zeros((1, 3)))).T[:2])
-    contact = 1 - 0.45 * np.exp(-((near / 0.35) ** 2)) * behind.on_ground
-    level *= scene.merge(np.ones(len(scene.points)), contact)
-    azimuth = rng.uniform(0, 2 * math.pi)
-    lamp = np.array([math.cos(azimuth), math.sin(azimuth), 1.2]) * 0.5 + [0, -0.3, 0]
-    level += np.maximum(normals @ lamp.astype(np.float32), 0) * (0.35 if place.indoor else 0.1)
-    light = level[:, None] * sky
-    if place.sun > 0:
-        facing = np.maximum(normals @ place.sun_direction.astype(np.float32), 0)
-        points = scene.merge(scene.points, view.to_figure(behind.points))
-        # Only what faces the sun and, behind the person, lies near enough can be in the person's shadow.
-        ask = facing > 0
-        ask[~scene.seen] &= near < 4.0
-        at = np.flatnonzero(ask)
-        offset = view.to_figure(normals[at], turn_only=True) * 0.01
-        toward = view.to_figure(place.sun_direction[None], turn_only=True)[0]
-        facing[at] *= ~scene.figure.mesh.shadowed(points[at] + offset, toward)
-        light += (place.sun * facing)[:, None] * np.array([1.05, 1, 0.9], np.float32)
-    light *= albedo
-    glance = np.maximum(-(scene.normals * scene.rays).sum(1), 0) ** 8
-    light[scene.seen] += (scene.surface.gloss * glance * 0.15)[:, None]
-    return np.asarray(light * (camera.exposure * rng.uniform(0.85, 1.15) * camera.balance).astype(np.float32))
-
-
-def _shade_nir(scene: _Scene, camera: Camera) -> Array:
-    """Lit by the camera's own lamp: falls off with distance and towards the border of its cone."""
-    behind = scene.behind
-    facing = scene.merge(
-        -(scene.normals * scene.rays).sum(1),
-        -(scene.view.to_figure(behind.normals, turn_only=True) * scene.view.rays[~scene.seen]).sum(1),
-    )
-    facing = np.maximum(facing, 0)
-    distance = scene.merge(scene.distance, behind.distance)
-    reflectance = scene.merge(scene.surface.nir, 0.25 + 0.5 * behind.albedo.mean(1))
-    cone = np.exp(-18 * (1 - scene.view.rays @ scene.view.forward.astype(np.float32)))
-    falloff = (camera.distance / np.maximum(distance, 1)) ** 2
-    light = reflectance * (facing**0.75 * falloff * cone + 0.06)
-    light[scene.seen] += scene.surface.gloss * facing[scene.seen] ** 12 * 0.12
-    return np.asarray(light[:, None])
-
-
-def _shade_thermal(scene: _Scene, camera: Camera, rng: Rng) -> Array:
-    """Temperatures in degrees Celsius."""
-    air = camera.place.air + rng.normal(0, 1)
-    edge = 1.2 * (np.maximum(-(scene.normals * scene.rays).sum(1), 0) - 0.7)
-    person = air + (SKIN_TEMPERATURE - air) * scene.surface.warmth.clip(0, 1) + edge
-    return scene.merge(person, air + scene.behind.heat)[:, None]
-
-
-def _occlude(light: Array, mask: Array, camera: Camera, rng: Rng) -> None:
-    """A plain thing in the foreground hides the legs or one side."""
-    height, width = light.shape[:2]
-    color = draw_color(rng)
-    if rng.random() < 0.5:
-        rows, columns = slice(int(height * rng.uniform(0.62, 0.85)), height), slice(0, width)
-    else:
-        rows = slice(0, height)
-        share = rng.uniform(0.12, 0.32)
-        left = rng.random() < 0.5
-        columns = slice(0, int(width * share)) if left else slice(int(width * (1 - share)), width)
-    ramp = (0.8 + 0.4 * np.linspace(0, 1, columns.stop - columns.start))[None, :, None]
-    if camera.band is Band.VISIBLE:
-        light[rows, columns] = color * 0.7 * ramp
-    elif camera.band is Band.NIR:
-        light[rows, columns] = (0.15 + 0.5 * color.mean()) * ramp
-    else:
-        light[rows, columns] = camera.place.air - 1
-    mask[rows, columns] = 0
+def _sun(camera: Camera, light: Any, stood: list[Stood]) -> tuple[Any, Any]:
+    """What the sun sees of the figures; one empty cell where there is no sun."""
+    device = stood[0].world.device
+    if light.sun <= 0:
+        return raster.blank(1, 1, device), raster.window(0.0, 0.0, 1.0, 1.0, 1, 1)
+    frame = Frame.looking(np.zeros(3), -camera.place.sun_direction)
+    planes = [raster.project(one, frame, perspective=False) for one in stood]
+    flat = np.concatenate([plane.numpy()[:, :2] for plane in planes])
+    low, high = flat.min(0), flat.max(0)
+    wide, tall = map(float, high - low + 1e-6)
+    box = raster.window(float(low[0]), float(low[1]), wide, tall, SUN_SAMPLES, SUN_SAMPLES)
+    buffer = raster.blank(SUN_SAMPLES, SUN_SAMPLES, device)
+    for one, plane in zip(stood, planes, strict=True):
+        raster.draw(plane, one.shape.faces, 0, box, buffer, perspective=False)
+    return buffer, box

@@ -1,6 +1,9 @@
-"""What each material looks like in visible light, near infrared and thermal infrared, and the sensors.
+"""What the materials of people are in visible light, near infrared and thermal infrared.
 
-The constants are plausible guesses, not measurements. Shapes: N surface points, H and W pixels.
+Every constant says where it is from, or "chosen". Reflectances are 0 to 1, linear; NIR is a band around 850 nm, the
+thermal band 8 to 14 um. How warm a surface is follows from how well it insulates: between the skin and the air heat
+crosses the clothing's resistance R and that of the air layer on it, so a garment's outside is the share
+R_AIR / (R_AIR + R) of the way from the air's temperature to the skin's.
 """
 
 from dataclasses import dataclass
@@ -10,14 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth import body as b
-from vireid.synth.garment import Part, hair_mask, top_mask
-from vireid.synth.identity import LUMINANCE, Fabric, Identity
-from vireid.synth.raycast import fractal_noise
+from vireid.synth.garment import Part
+from vireid.synth.identity import Day, Fabric, Identity
 
 Array = npt.NDArray[Any]
-
-SKIN_TEMPERATURE = 33.5  # degrees Celsius
 
 
 class Band(StrEnum):
@@ -28,185 +27,129 @@ class Band(StrEnum):
     LWIR = "lwir"
 
 
-@dataclass(slots=True)
-class Surface:
-    """Materials at N points.
+# Skin temperatures in degrees Celsius of a comfortable person: chosen within ISO 9886's 33 to 34 for the mean skin, the
+# face warmer and the hands cooler.
+SKIN_TEMPERATURE = 33.5
+FACE_WARMTH = 1.03
+HAND_WARMTH = 0.88
+# Emissivity in the thermal band. Skin: Steketee 1973, 0.98. Cloth: 0.87 to 0.88 for nylon, cotton and polyester
+# (measured as the uncoated samples of the NIJ study of fabrics, 2016); the others chosen near them.
+SKIN_EMISSIVITY = 0.98
+EMISSIVITY = {"cotton": 0.88, "polyester": 0.88, "nylon": 0.87, "wool": 0.90, "denim": 0.89, "leather": 0.95}
+# Resistance of the air layer on a walking person in still air, 1 / (h_convection + h_radiation) = 1 / (4 + 4.7 W/m2K):
+# ASHRAE Handbook, Fundamentals, thermal comfort.
+R_AIR = 0.115
+# Resistance of the cloth where it covers, m2K/W with the air under it: chosen between the whole-body values of ISO 9920
+# (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109) divided by the share of the body covered.
+RESISTANCE = {"tee": 0.04, "tank": 0.03, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}
+TROUSERS_RESISTANCE = 0.055
+SKIRT_RESISTANCE = 0.09
+# NIR reflectance. Skin: about 0.6 light to 0.4 dark, the difference far smaller than in visible light (Jacquez et al.
+# 1955; NIST reference data set of human skin reflectance, doi:10.6028/jres.122.026). Hair: chosen, melanin absorbs less.
+SKIN_NIR = (0.36, 0.42)  # at no visible reflectance, and the slope on it
+HAIR_NIR = (0.20, 0.9)
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB: ITU-R BT.709
+
+PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral")
+# Rows of a wardrobe's table: one for each `Part`, then what lies on the body itself.
+TOP, INNER, BOTTOM, SOCK, TIGHTS, SOLE, SKIN, ROWS = (len(Part) + k for k in range(8))
+# Columns of a row.
+(COLOR, PRINT_COLOR, NIR, PRINT_NIR, PATTERN, FREQUENCY, WARMTH, EMITS, BUMP, GLOSS, LOGO_X, LOGO_Z, LOGO_W, LOGO_H, SEED) = (
+    0, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
+)  # fmt: skip
+COLUMNS = 19
+
+
+def warmth(resistance: float) -> float:
+    """How far the outside of a cloth with resistance in m2K/W is from the air's temperature to the skin's, 0 to 1."""
+    return R_AIR / (R_AIR + resistance)
+
+
+@dataclass(frozen=True, slots=True)
+class Wardrobe:
+    """The materials of one person on one day.
 
     Attributes:
-        albedo: `(N, 3)` visible reflectance, 0 to 1.
-        nir: `(N,)` near-infrared reflectance, 0 to 1.
-        warmth: `(N,)` 0 at the air's temperature, 1 at the skin's.
-        bump: `(N,)` strength of the folds.
-        gloss: `(N,)` strength of the highlight.
+        table: `(ROWS, COLUMNS)` float32.
+        cut: `(12,)` float32, where garments end and what they have; see `shade.py`.
     """
 
-    albedo: Array
-    nir: Array
-    warmth: Array
-    bump: Array
-    gloss: Array
-
-    @classmethod
-    def empty(cls, n: int) -> "Surface":
-        """All zero."""
-        return cls(np.zeros((n, 3), np.float32), *(np.zeros(n, np.float32) for _ in range(4)))
-
-    def put(
-        self, where: Array, albedo: Array, nir: float, warmth: float, bump: float = 0.0, gloss: float = 0.0
-    ) -> None:
-        """Set the points `where` `(N,)` to one material."""
-        self.albedo[where] = albedo
-        self.nir[where] = nir
-        self.warmth[where] = warmth
-        self.bump[where] = bump
-        self.gloss[where] = gloss
-
-    def put_cloth(self, where: Array, fabric: Fabric, a: Array, thickness: float, bump: float = 0.35) -> None:
-        """Set the points `where` to a cloth; its print is never seen in the warmth."""
-        at = np.flatnonzero(where)
-        if not len(at):
-            return
-        points = a[at, :3]
-        share = print_share(fabric, points)
-        self.albedo[at] = fabric.color + share[:, None] * (fabric.print_color - fabric.color)
-        self.nir[at] = fabric.nir + share * (fabric.print_nir - fabric.nir)
-        uneven = 0.22 * (fractal_noise(points * [9, 9, 7], 7) - 0.5)
-        self.warmth[at] = (1 - fabric.insulation * thickness) * 0.75 + uneven
-        self.bump[at] = bump
-        self.gloss[at] = fabric.gloss
+    table: Array
+    cut: Array
 
 
-def print_share(fabric: Fabric, points: Array) -> Array:
-    """How much of the print colour each point `(N, 3)` shows: `(N,)` in 0 to 1."""
-    x, y, z = points[:, 0], points[:, 1], points[:, 2]
-    frequency = fabric.frequency
-    share: Array
-    if fabric.pattern == "hstripe":
-        share = np.sin(z * frequency * 6) > 0.2
-    elif fabric.pattern == "vstripe":
-        share = np.sin(x * frequency * 7) > 0.3
-    elif fabric.pattern == "check":
-        share = 0.5 * (np.sin(z * frequency * 5) > 0) + 0.5 * (np.sin(x * frequency * 5) > 0)
-    elif fabric.pattern == "block":
-        share = z > 0.1 + 0.009 * frequency
-    elif fabric.pattern == "logo":
-        rng = np.random.default_rng(fabric.seed)
-        u = (x - rng.uniform(-0.04, 0.04)) / rng.uniform(0.07, 0.12)
-        v = (z - rng.uniform(0.22, 0.32)) / rng.uniform(0.07, 0.12)
-        inside = np.maximum(np.abs(u), np.abs(v)) < 1 if rng.random() < 0.5 else np.hypot(u, v) < 1
-        blobs = fractal_noise(np.stack([u * 3 + 9, v * 3 + 9, 0 * u + 9], 1), fabric.seed % 99) > 0.35
-        share = inside & (y < 0) & blobs
-    else:
-        share = np.zeros(len(points))
-    return np.asarray(share, np.float32)
+def wardrobe(person: Identity, day: Day) -> Wardrobe:
+    """Fill the table of a person's materials."""
+    table = np.zeros((ROWS, COLUMNS), np.float32)
+    table[:, EMITS] = 0.9
+    top, bottom, shoes = day.top, person.bottom, person.footwear
+    over = RESISTANCE[top.kind]
+    hair_nir = HAIR_NIR[0] + HAIR_NIR[1] * float(person.hair @ LUMINANCE)
+    skin_nir = SKIN_NIR[0] + SKIN_NIR[1] * float(person.skin @ LUMINANCE)
+    table[TOP] = _cloth(top.fabric, over)
+    table[INNER] = _cloth(top.inner, RESISTANCE["tee"])
+    table[BOTTOM] = _cloth(bottom.fabric, TROUSERS_RESISTANCE)
+    table[Part.SKIRT] = _cloth(bottom.fabric, SKIRT_RESISTANCE)
+    table[Part.COAT] = _cloth(top.fabric, over + 0.05)
+    table[Part.HOOD] = _cloth(top.fabric, over)
+    table[Part.COLLAR] = _cloth(top.fabric, over * 0.8)
+    table[Part.SCARF] = _cloth(person.scarf_fabric, 0.12)
+    table[Part.HAT] = _cloth(person.hat_fabric, 0.10)
+    # What is carried has nearly the air's temperature; a strap is warmed by the back it lies on.
+    table[Part.BAG] = _cloth(person.bag_fabric, 1.5)
+    table[Part.STRAP] = _cloth(person.bag_fabric, 0.25)
+    table[SKIN] = _plain(person.skin, skin_nir, 1.0, SKIN_EMISSIVITY, gloss=0.1)
+    for row in (Part.HAIR, Part.BEARD):
+        table[row] = _plain(person.hair, hair_nir, warmth(0.12), 0.95, bump=0.4, gloss=0.2)
+    table[Part.SHOE] = _plain(shoes.color, shoes.nir, warmth(0.25), 0.93, gloss=0.25)
+    table[SOLE] = _plain(shoes.sole, 0.4, warmth(0.5), 0.93)
+    table[SOCK] = _plain(shoes.sock_color, shoes.sock_nir, warmth(0.045), 0.88, bump=0.2)
+    table[TIGHTS] = _plain(np.array([0.05, 0.05, 0.06]), 0.5, warmth(0.02), 0.88)
+    table[Part.BICYCLE] = _plain(person.bag_fabric.color * 0.8, 0.2, 0.06, 0.8, gloss=0.5)
+    cut = (
+        top.sleeve,
+        top.hem,
+        bottom.leg,
+        float(top.is_open),
+        float(top.kind in ("tank", "tee")),
+        float(top.closure == "zip"),
+        float(top.closure == "buttons"),
+        float(bottom.belt),
+        float(bottom.kind == "skirt") * (2 if bottom.tights else 1),
+        float(person.hair_style != "bald"),
+        float(person.beard),
+        float(person.glasses),
+    )
+    return Wardrobe(table, np.array(cut, np.float32))
 
 
-_THICKNESS = {"tee": 0.7, "tank": 0.6, "long": 0.85}
+def _cloth(fabric: Fabric, resistance: float) -> Array:
+    rng = np.random.default_rng(fabric.seed)
+    # Insulation is how much thicker or thinner than usual the cloth is.
+    warm = warmth(resistance * (0.55 + 0.9 * fabric.insulation))
+    logo = (rng.uniform(-0.04, 0.04), rng.uniform(0.22, 0.32), *rng.uniform(0.07, 0.12, 2))
+    return np.array(
+        (
+            *fabric.color,
+            *fabric.print_color,
+            fabric.nir,
+            fabric.print_nir,
+            PATTERNS.index(fabric.pattern),
+            fabric.frequency,
+            warm,
+            EMISSIVITY[fabric.fibre],
+            0.35,
+            fabric.gloss,
+            *logo,
+            fabric.seed % 1000,
+        ),
+        np.float32,
+    )
 
 
-def materials(person: Identity, a: Array, part: Array) -> Surface:
-    """The materials of a dressed person at N points with attributes `a` `(N, COLUMNS)` and `part` `(N,)`."""
-    s = Surface.empty(len(a))
-    on_body = part == Part.BODY
-    _skin_and_face(s, person, a, on_body)
-    _lower(s, person, a, on_body)
-    _upper(s, person, a, on_body)
-    clothed = on_body & (s.bump > 0.15)
-    arm = a[:, b.IN_ARM] > 0.5
-    # Trunk warm, limbs cooler.
-    s.warmth += clothed * np.where(
-        arm,
-        -0.06 * np.clip(a[:, b.ARM] - 0.6, 0, 1.4),
-        0.10 * np.exp(-(((a[:, b.TORSO] - 0.75) / 0.35) ** 2)) - 0.05 * np.clip(a[:, b.LEG], 0, 2),
-    ).astype(np.float32)
-    hair_nir = 0.28 + 0.6 * float(person.hair.mean())
-    s.put_cloth(part == Part.SKIRT, person.bottom.fabric, a, 0.9, 0.4)
-    s.put_cloth(part == Part.COAT, person.top.fabric, a, 1.3, 0.4)
-    s.put(part == Part.HAIR, person.hair, hair_nir, 0.35, 0.7, 0.2)
-    s.put_cloth(part == Part.BAG, person.bag_fabric, a, 1.3, 0.2)
-    s.warmth[part == Part.BAG] = 0.1
-    s.put_cloth(part == Part.HAT, person.hat_fabric, a, 1.0, 0.2)
-    s.put_cloth(part == Part.HOOD, person.top.fabric, a, 1.2, 0.4)
-    shoes = part == Part.SHOE
-    s.put(shoes, person.footwear.color, person.footwear.nir, 0.28, 0.05, 0.25)
-    s.put(shoes & (a[:, b.Z] < -0.075), person.footwear.sole, 0.4, 0.2)
-    return s
-
-
-def _skin_and_face(s: Surface, person: Identity, a: Array, on_body: Array) -> None:
-    s.put(on_body, person.skin, 0.42 + 0.16 * float(person.skin @ LUMINANCE), 0.97, 0.05, 0.1)
-    s.warmth[on_body & (a[:, b.IN_HAND] > 0.5)] = 0.85
-    x, y, z = (a[:, column] for column in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
-    face = on_body & (a[:, b.IN_HEAD] > 0.5)
-    lips = face & (z < -0.52) & (z > -0.72) & (np.abs(x) < 0.22) & (y < -0.6)
-    s.albedo[lips] *= np.array([0.8, 0.5, 0.5], np.float32)
-    eyes = face & (np.abs(z) < 0.13) & (np.abs(np.abs(x) - 0.28) < 0.14) & (y < -0.35)
-    s.put(eyes, np.array([0.07, 0.05, 0.05]), 0.25, 0.97)
-    brows = face & (np.abs(z - 0.24) < 0.05) & (np.abs(np.abs(x) - 0.3) < 0.2) & (y < -0.5)
-    s.put(brows, person.hair, 0.3, 0.95)
-    if person.hair_style != "bald":
-        s.put(face & hair_mask(a), person.hair, 0.28 + 0.6 * float(person.hair.mean()), 0.5, 0.6, 0.2)
-
-
-def _lower(s: Surface, person: Identity, a: Array, on_body: Array) -> None:
-    bottom, footwear = person.bottom, person.footwear
-    legs = on_body & (a[:, b.IN_ARM] < 0.5)
-    socks = legs & (a[:, b.LEG] > 1.78) & (a[:, b.IN_LEG] > 0.4)
-    s.put(socks, footwear.sock_color, footwear.sock_nir, 0.6, 0.2)
-    if bottom.kind == "skirt":
-        if bottom.tights:
-            s.put(legs & (a[:, b.TORSO] < 0.24) & (a[:, b.LEG] < 1.78), np.array([0.05, 0.05, 0.06]), 0.5, 0.8)
-    else:
-        below = legs & (a[:, b.TORSO] < 0.24) & (a[:, b.LEG] < bottom.leg) & (a[:, b.IN_FOOT] < 0.6)
-        s.put_cloth(below, bottom.fabric, a, 0.75)
-    s.put(on_body & (a[:, b.IN_FOOT] > 0.3) & (a[:, b.LEG] > 1.93), footwear.color, footwear.nir, 0.3, 0.1, 0.3)
-
-
-def _upper(s: Surface, person: Identity, a: Array, on_body: Array) -> None:
-    top = person.top
-    where = on_body & top_mask(a, top.sleeve, top.hem) & (a[:, b.IN_HEAD] < 0.45)
-    if top.kind in ("tank", "tee"):
-        front = (a[:, b.Y] < 0) & (np.abs(a[:, b.X]) < 0.09)
-        where &= ~(front & (a[:, b.HEAD_Z] > -2.9) & (a[:, b.TORSO] > 0.9))
-    s.put_cloth(where, top.fabric, a, _THICKNESS.get(top.kind, 1.25))
-    if top.is_open:
-        gap = 0.055 + 0.05 * (1 - a[:, b.TORSO])
-        front = (a[:, b.IN_ARM] < 0.3) & (a[:, b.Y] < 0) & (np.abs(a[:, b.X]) < gap)
-        s.put_cloth(where & front, top.inner, a, 0.7)
-
-
-def blur(image: Array, sigma: float) -> Array:
-    """Gaussian blur of `(H, W, C)` with edge padding; `sigma` in pixels."""
-    radius = max(1, int(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).astype(image.dtype)
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((radius, radius), (0, 0), (0, 0)), "edge")
-    image = sum(kernel[i] * padded[i : i + height] for i in range(2 * radius + 1))
-    padded = np.pad(image, ((0, 0), (radius, radius), (0, 0)), "edge")
-    return np.asarray(sum(kernel[i] * padded[:, i : i + width] for i in range(2 * radius + 1)))
-
-
-def sense_visible(light: Array, blur_sigma: float, noise: float, rng: np.random.Generator) -> Array:
-    """Visible sensor: blur, tone curve, gamma and noise; `(H, W, 3)` radiance to 0 to 1."""
-    image = np.maximum(blur(light, blur_sigma * (len(light) / 128) ** 0.5), 0)
-    image = (image / (1 + 0.25 * image)) ** (1 / 2.2)
-    return np.asarray((image + rng.normal(0, noise, image.shape)).clip(0, 1))
-
-
-def sense_nir(light: Array, exposure: float, blur_sigma: float, noise: float, rng: np.random.Generator) -> Array:
-    """Near-infrared sensor: automatic exposure on the bright end, blur, gamma, noise; `(H, W, 1)` 0 to 1."""
-    image = light / (np.percentile(light, 97) + 0.05) * exposure * 0.78
-    image = np.maximum(blur(image, blur_sigma * (len(light) / 128) ** 0.5), 0) ** (1 / 1.5) * 0.95
-    return np.asarray((image + rng.normal(0, noise * 0.8, image.shape)).clip(0, 1))
-
-
-def sense_thermal(temperature: Array, rng: np.random.Generator) -> Array:
-    """Thermal sensor: blur, automatic gain with a margin, pixel and column noise; `(H, W, 1)`, 0 to 1."""
-    height, width = temperature.shape[:2]
-    image = blur(temperature, 0.75 * (height / 128) ** 0.7)
-    low, high = np.percentile(image, 2), np.percentile(image, 99.5)
-    low, high = low - rng.uniform(0.5, 7), high + rng.uniform(0.3, 3)
-    image = (image - low) / (high - low)
-    image = image + rng.normal(0, 0.008, image.shape) + rng.normal(0, 0.006, (1, width, 1))
-    return np.asarray(image.clip(0, 1))
+def _plain(color: Array, nir: float, warm: float, emits: float, *, bump: float = 0.05, gloss: float = 0.0) -> Array:
+    row = np.zeros(COLUMNS, np.float32)
+    row[COLOR : COLOR + 3] = color
+    row[[NIR, PRINT_NIR, WARMTH, EMITS, BUMP, GLOSS]] = (nir, nir, warm, emits, bump, gloss)
+    row[FREQUENCY] = 10
+    return row

@@ -1,0 +1,277 @@
+"""Sensors: from light or temperature to an 8-bit picture, as Warp kernels for the CPU or a GPU.
+
+Shapes: H and W pixels. Lengths are in pixels of a picture 128 high and grow with the picture.
+"""
+# ruff: noqa: UP018, FURB
+# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
+# mypy: disable-error-code="name-defined, no-untyped-call"
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import warp as wp
+
+from vireid.synth import kernels as kernels  # sets Warp up
+
+Array = npt.NDArray[Any]
+
+BINS = wp.constant(4096)
+ROWS_FIRST, COLUMNS_FIRST = 0, 1
+
+
+@wp.kernel
+def _blur(
+    image: wp.array2d(dtype=wp.vec3), weights: wp.array(dtype=float), along: int, out: wp.array2d(dtype=wp.vec3)
+) -> None:
+    row, column = wp.tid()
+    radius = (weights.shape[0] - 1) // 2
+    total = wp.vec3(0.0, 0.0, 0.0)
+    for k in range(weights.shape[0]):
+        if along == 0:
+            total += weights[k] * image[wp.clamp(row + k - radius, 0, image.shape[0] - 1), column]
+        else:
+            total += weights[k] * image[row, wp.clamp(column + k - radius, 0, image.shape[1] - 1)]
+    out[row, column] = total
+
+
+@wp.kernel
+def _average(image: wp.array2d(dtype=wp.vec3), radius: int, along: int, out: wp.array2d(dtype=wp.vec3)) -> None:
+    # One thread follows one line with a running sum, so that the cost does not grow with the radius.
+    line = wp.tid()
+    length = image.shape[1 - along]
+    total = wp.vec3(0.0, 0.0, 0.0)
+    for k in range(-radius, radius + 1):
+        at = wp.clamp(k, 0, length - 1)
+        if along == 0:
+            total += image[line, at]
+        else:
+            total += image[at, line]
+    scale = 1.0 / float(2 * radius + 1)
+    for k in range(length):
+        enter = wp.min(k + radius + 1, length - 1)
+        leave = wp.max(k - radius, 0)
+        if along == 0:
+            out[line, k] = total * scale
+            total += image[line, enter] - image[line, leave]
+        else:
+            out[k, line] = total * scale
+            total += image[enter, line] - image[leave, line]
+
+
+@wp.func
+def brightness(v: wp.vec3, channels: int) -> float:
+    """The value that exposure looks at."""
+    if channels == 1:
+        return v[0]
+    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]
+
+
+@wp.kernel
+def _count(
+    image: wp.array2d(dtype=wp.vec3), channels: int, low: float, scale: float, bins: wp.array(dtype=wp.int32)
+) -> None:
+    row, column = wp.tid()
+    at = int((brightness(image[row, column], channels) - low) * scale)
+    wp.atomic_add(bins, wp.clamp(at, 0, BINS - 1), 1)
+
+
+@wp.kernel
+def _find(bins: wp.array(dtype=wp.int32), count: int, low: float, scale: float, shares: wp.vec3, out: wp.array(dtype=float)) -> None:
+    k = wp.tid()
+    wanted = int(shares[k] * float(count))
+    total = int(0)
+    found = int(0)
+    for i in range(BINS):
+        total += bins[i]
+        if total > wanted and found == 0:
+            out[k] = low + (float(i) + 0.5) / scale
+            found = 1
+
+
+@wp.func
+def _byte(value: float) -> wp.uint8:
+    return wp.uint8(wp.clamp(value, 0.0, 1.0) * 255.0 + 0.5)
+
+
+@wp.func
+def _noise(seed: int, at: int, channel: int) -> float:
+    return wp.randn(wp.rand_init(seed, at * 3 + channel))
+
+
+@wp.kernel
+def _sense_visible(
+    image: wp.array2d(dtype=wp.vec3),
+    levels: wp.array(dtype=float),
+    balance: wp.vec3,
+    aim: float,
+    veil: float,
+    noise: float,
+    seed: int,
+    out: wp.array3d(dtype=wp.uint8),
+) -> None:
+    row, column = wp.tid()
+    # Automatic exposure brings the median near its aim, but not all the way: dark places stay darker.
+    gain = aim / wp.max(wp.pow(levels[1], 0.75) * 0.72, 0.02)
+    light = wp.max(image[row, column] * gain, wp.vec3(0.0, 0.0, 0.0))
+    dark = 0.5 + 0.5 * wp.min(gain, 8.0)
+    at = row * image.shape[1] + column
+    for channel in range(3):
+        value = light[channel] * balance[channel]
+        value = value * (1.0 - veil) + veil * aim * 1.6
+        value = wp.pow(value / (1.0 + 0.3 * value), 1.0 / 2.2) * 1.06
+        out[row, column, channel] = _byte(value + noise * dark * _noise(seed, at, channel))
+
+
+@wp.kernel
+def _sense_nir(
+    image: wp.array2d(dtype=wp.vec3),
+    levels: wp.array(dtype=float),
+    exposure: float,
+    veil: float,
+    noise: float,
+    seed: int,
+    out: wp.array3d(dtype=wp.uint8),
+) -> None:
+    row, column = wp.tid()
+    # Automatic exposure on the bright end.
+    value = image[row, column][0] / (levels[2] + 0.03) * exposure * 0.8
+    value = value * (1.0 - veil) + veil * 0.35
+    value = wp.pow(wp.max(value, 0.0), 1.0 / 1.6)
+    out[row, column, 0] = _byte(value + noise * _noise(seed, row * image.shape[1] + column, 0))
+
+
+@wp.kernel
+def _sense_thermal(
+    image: wp.array2d(dtype=wp.vec3),
+    around: wp.array2d(dtype=wp.vec3),
+    levels: wp.array(dtype=float),
+    room: wp.vec2,
+    detail: float,
+    curve: float,
+    noise: float,
+    stripes: float,
+    seed: int,
+    out: wp.array3d(dtype=wp.uint8),
+) -> None:
+    row, column = wp.tid()
+    at = row * image.shape[1] + column
+    # Noise is in degrees; stripes are the columns' own offsets.
+    reading = image[row, column][0] + noise * _noise(seed, at, 0) + stripes * _noise(seed + 1, column, 1)
+    low = levels[0] - room[0]
+    high = levels[2] + room[1]
+    span = wp.max(high - low, 1.0)
+    base = wp.clamp((around[row, column][0] - low) / span, 0.0, 1.0)
+    fine = (reading - around[row, column][0]) / span
+    out[row, column, 0] = _byte(wp.pow(base, curve) + fine * detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """How a camera turns light into numbers.
+
+    Attributes:
+        blur: standard deviation of the blur, pixels of a picture 128 high.
+        smear: length of the motion blur across, in the same pixels.
+        noise: of a pixel: share of full scale; in the thermal band degrees (noise equivalent temperature).
+        balance: `(3,)` gains of the colours.
+        aim: what the exposure brings the middle of the picture to, 0 to 1; in the near infrared a factor on it.
+        veil: share of stray light.
+        room: degrees below the coldest and above the warmest that automatic gain leaves, thermal only.
+        detail: how strongly local contrast is raised, 1 not at all, thermal only.
+        curve: exponent on the broad gradations, below 1 lifts them, thermal only.
+        stripes: degrees of the columns' own offsets, thermal only.
+    """
+
+    blur: float
+    smear: float
+    noise: float
+    balance: Array
+    aim: float
+    veil: float
+    room: tuple[float, float]
+    detail: float
+    curve: float
+    stripes: float
+
+
+def blur(image: Any, sigma: float, smear: float) -> Any:
+    """Gaussian blur of `(H, W)` vectors by `sigma` pixels, and a box of `smear` pixels across; edges repeat."""
+    for along, weights in ((ROWS_FIRST, _gauss(sigma)), (COLUMNS_FIRST, np.convolve(_gauss(sigma), _box(smear)))):
+        out = wp.empty_like(image)
+        kernel = wp.array(weights, dtype=float, device=image.device)
+        wp.launch(_blur, image.shape, [image, kernel, along, out], device=image.device)
+        image = out
+    return image
+
+
+def _gauss(sigma: float) -> Array:
+    radius = max(1, int(3 * sigma))
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / max(sigma, 0.05)) ** 2)
+    return kernel / kernel.sum()
+
+
+def _box(length: float) -> Array:
+    half = max(0, round((length - 1) / 2))
+    return np.full(2 * half + 1, 1 / (2 * half + 1))
+
+
+def averaged(image: Any, radius: int) -> Any:
+    """Two passes of a box of `radius` pixels in both directions over `(H, W)` vectors."""
+    height, width = image.shape
+    for along, lines in ((0, height), (1, width)) * 2:
+        out = wp.empty_like(image)
+        wp.launch(_average, lines, [image, radius, along, out], device=image.device)
+        image = out
+    return image
+
+
+def percentiles(image: Any, channels: int, low: float, high: float, shares: tuple[float, float, float]) -> Any:
+    """The values `(3,)` below which these shares of the pixels lie, to within a bin of (high - low) / 4096."""
+    bins = wp.zeros(BINS, dtype=wp.int32, device=image.device)
+    scale = int(BINS) / (high - low)
+    wp.launch(_count, image.shape, [image, channels, low, scale, bins], device=image.device)
+    out = wp.zeros(3, dtype=float, device=image.device)
+    count = image.shape[0] * image.shape[1]
+    wp.launch(_find, 3, [bins, count, low, scale, wp.vec3(*shares), out], device=image.device)
+    return out
+
+
+def sense_visible(light: Any, sensor: Sensor, seed: int) -> Any:
+    """A colour picture `(H, W, 3)` uint8 of light `(H, W)`."""
+    grow = (light.shape[0] / 128) ** 0.5
+    image = blur(light, sensor.blur * grow, sensor.smear * light.shape[0] / 128)
+    levels = percentiles(image, 3, 0.0, 4.0, (0.05, 0.5, 0.95))
+    out = wp.empty((*image.shape, 3), dtype=wp.uint8, device=image.device)
+    balance = wp.vec3(*map(float, sensor.balance))
+    arguments = [image, levels, balance, sensor.aim, sensor.veil, sensor.noise, seed, out]
+    wp.launch(_sense_visible, image.shape, arguments, device=image.device)
+    return out
+
+
+def sense_nir(light: Any, sensor: Sensor, seed: int) -> Any:
+    """A near-infrared picture `(H, W, 1)` uint8 of light `(H, W)`, in x."""
+    grow = (light.shape[0] / 128) ** 0.5
+    image = blur(light, sensor.blur * grow, sensor.smear * light.shape[0] / 128)
+    levels = percentiles(image, 1, 0.0, 4.0, (0.05, 0.5, 0.96))
+    out = wp.empty((*image.shape, 1), dtype=wp.uint8, device=image.device)
+    arguments = [image, levels, sensor.aim, sensor.veil, sensor.noise, seed, out]
+    wp.launch(_sense_nir, image.shape, arguments, device=image.device)
+    return out
+
+
+def sense_thermal(temperatures: Any, sensor: Sensor, seed: int) -> Any:
+    """A white-hot picture `(H, W, 1)` uint8 of degrees Celsius `(H, W)`, in x.
+
+    Broad gradations and detail are scaled apart, as the local contrast enhancement of thermal cameras does: that is
+    what gives such pictures their halos and their texture.
+    """
+    scale = temperatures.shape[0] / 128
+    image = blur(temperatures, sensor.blur * scale**0.7, sensor.smear * scale)
+    levels = percentiles(image, 1, -60.0, 100.0, (0.02, 0.5, 0.985))
+    around = averaged(image, max(1, round(7 * scale)))
+    out = wp.empty((*image.shape, 1), dtype=wp.uint8, device=image.device)
+    settings = [wp.vec2(*sensor.room), sensor.detail, sensor.curve, sensor.noise, sensor.stripes]
+    wp.launch(_sense_thermal, image.shape, [image, around, levels, *settings, seed, out], device=image.device)
+    return out
