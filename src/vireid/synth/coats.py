@@ -9,7 +9,7 @@ Near-infrared and thermal constants, sources where there are any:
 """
 # ruff: noqa: SIM102, SIM109
 # mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call, index, arg-type, operator, return-value"
+# mypy: disable-error-code="name-defined, no-untyped-call, index, arg-type, operator, return-value, assignment"
 
 import warp as wp
 
