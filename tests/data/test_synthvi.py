@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from trees import make_synthvi
 
 from vireid.data import synthvi
@@ -75,6 +76,45 @@ def test_check(both):
     about = json.loads((both / "nir" / "dataset.json").read_text())
     (both / "nir" / "dataset.json").write_text(json.dumps({**about, "counts": {"all": 31}}))
     assert not check(both).ok
+
+
+def make_sizes(root: Path, people: int, sizes: list[int] | None) -> Path:
+    """A part without images: the rows and the description of `people` people, odd ones training."""
+    root.mkdir()
+    modality = {camid: "infrared" if camid in (3, 6) else "visible" for camid in range(1, 7)}
+    rows = [
+        f"{pid}-{camid}.jpg,{pid},{modality[camid]},{camid},{'train' if pid % 2 else 'test'},,"
+        for pid in range(1, people + 1)
+        for camid in range(1, 7)
+    ]
+    (root / "manifest.csv").write_text("\n".join(["path,pid,modality,camid,split,track,time", *rows]) + "\n")
+    about = {"part": "nir", "seed": 0} | ({} if sizes is None else {"sizes": sizes})
+    (root / "dataset.json").write_text(json.dumps(about))
+    return root
+
+
+def test_sizes_are_nested(tmp_path):
+    root = make_sizes(tmp_path / "set", 450, [100, 400])
+    pids = {size: {s.pid for s in load(Config(root=root, size=size))} for size in (100, 400, None)}
+    assert {size: max(found) for size, found in pids.items()} == {100: 100, 400: 400, None: 450}
+    small, large = (load(Config(root=root, size=size)) for size in (100, 400))
+    assert small == [sample for sample in large if sample.pid <= 100]
+    train, test = ({s.pid for s in small if s.split == split} for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (50, 50, set())
+    everyone = load(Config(root=root, size=100, train_ids="all"))
+    assert {s.pid for s in everyone if s.split == "train"} == pids[100]
+
+
+def test_sizes_that_are_not_there(tmp_path):
+    few = make_sizes(tmp_path / "few", 110, [100])
+    with pytest.raises(InputError, match=r"fewer than 400 people.*--identities 400, or set data.size to 100"):
+        load(Config(root=few, size=400))
+    with pytest.raises(InputError, match=r"or leave out data.size"):
+        load(Config(root=make_sizes(tmp_path / "fewer", 10, []), size=100))
+    with pytest.raises(InputError, match="older `vireid synth`, whose sets are not nested"):
+        load(Config(root=make_sizes(tmp_path / "old", 110, None), size=100))
+    with pytest.raises(ValidationError, match="100, 400 or 1000"):
+        Config(root=few, size=200)
 
 
 @pytest.fixture

@@ -37,22 +37,6 @@ def paired(renderer, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sysu(renderer, tmp_path_factory) -> Path:
-    """Layout sysu, four identities."""
-    out = tmp_path_factory.mktemp("synth") / "sysu"
-    render(out, preset="nir", layout="sysu", identities=4, size=(32, 16), seed=5, workers=1)
-    return out
-
-
-@pytest.fixture(scope="session")
-def regdb(renderer, tmp_path_factory) -> Path:
-    """Layout regdb, four identities."""
-    out = tmp_path_factory.mktemp("synth") / "regdb"
-    render(out, preset="lwir", layout="regdb", identities=4, size=(32, 16), seed=5, workers=1)
-    return out
-
-
-@pytest.fixture(scope="session")
 def painter(renderer):
     """Paints the people of seed 5 as preset lwir does."""
     from vireid.synth.painter import Painter

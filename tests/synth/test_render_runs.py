@@ -1,4 +1,7 @@
-"""Runs of the renderer: equal bytes, resuming, refusals and full disks."""
+"""Runs of the renderer: equal bytes, resuming, growing, refusals and full disks.
+
+Most use a stand-in for the painter; those with the fixture `renderer` render.
+"""
 
 import errno
 import json
@@ -7,13 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import stand_in
+from PIL import Image
 
+from vireid import cli
+from vireid.data import synthvi as synthvi_data
 from vireid.errors import InputError
-from vireid.synth import dataset
+from vireid.synth import dataset, workers
 from vireid.synth.dataset import render
 from vireid.synth.files import write_atomic
 
 SETTINGS = {"preset": "lwir", "identities": 2, "size": (64, 32), "seed": 5}
+FOUR = {**SETTINGS, "identities": 4}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -21,27 +29,53 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def interrupted(finished: Path, out: Path) -> None:
-    """Turn a copy of a finished run into one that was killed before its end."""
-    shutil.copytree(finished, out)
-    content = json.loads((out / "dataset.json").read_text())
-    (out / "dataset.json").unlink()
-    rows: dict[str, list[list[str]]] = {}
-    for line in (out / "manifest.csv").read_text().splitlines()[1:]:
-        row = line.split(",")
-        rows.setdefault(row[1], []).append(row)
-    (out / "manifest.csv").unlink()
-    (out / ".progress").mkdir()
-    (out / ".progress" / "settings.json").write_text(json.dumps({"settings": content["settings"]}))
-    for pid, lines in rows.items():
-        (out / ".progress" / f"{int(pid):05d}.json").write_text(json.dumps({"lwir": lines}))
-
-
 def refuse(*arguments, **settings) -> str:
     with pytest.raises(InputError) as caught:
         render(*arguments, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    """Paints with the stand-in; the list gets the numbers (from 0) of the identities that were asked for."""
+    asked: list[int] = []
+
+    def paint_all(job, out, missing, workers, device):
+        asked.extend(missing)
+        stand_in.paint_all(job, out, missing, workers, device)
+
+    monkeypatch.setattr(dataset, "paint_all", paint_all)
+    monkeypatch.setattr(dataset, "_require_renderer", lambda: None)
+    return asked
+
+
+@pytest.fixture
+def four(painted, tmp_path):
+    """A finished set of four people."""
+    render(tmp_path / "four", **FOUR)
+    painted.clear()
+    return tmp_path / "four"
+
+
+class Killed(Exception):
+    """What ends a run in these tests."""
+
+
+def killed(out: Path, monkeypatch, *, after: int, **settings) -> None:
+    """Start a run and end it in the middle of identity number `after` of those it had to paint."""
+
+    def die(job, out, missing, workers, device):
+        stand_in.paint_all(job, out, missing[:after], workers, device)
+        with monkeypatch.context() as patch:
+            patch.setattr(stand_in, "write_note", lambda *_: None)
+            stand_in.paint_all(job, out, missing[after : after + 1], workers, device)
+        (out / "images" / "cam1" / ".0001.jpg.123.partial").write_bytes(b"half")
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(dataset, "paint_all", die)
+        render(out, **settings)
 
 
 def test_two_processes_give_the_same_bytes_as_one(paired, tmp_path, capfd):
@@ -53,53 +87,125 @@ def test_two_processes_give_the_same_bytes_as_one(paired, tmp_path, capfd):
     assert "Warp" not in printed.err
 
 
-def test_a_finished_folder_says_so_and_is_left_alone(paired):
-    before = {path: path.stat().st_mtime_ns for path in paired.rglob("*")}
-    done = render(paired, **SETTINGS)
+def test_a_rendered_set_that_grew_has_the_bytes_of_a_large_one(renderer, tmp_path):
+    more = {**SETTINGS, "identities": 3, "masks": True, "device": "cpu"}
+    render(tmp_path / "grown", **{**more, "identities": 2}, workers=1)
+    for out in ("grown", "large"):
+        render(tmp_path / out, **more, workers=1)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+    for mask in (tmp_path / "large" / "masks").rglob("*.png"):
+        with Image.open(mask) as image:
+            assert (image.mode, image.size) == ("L", (32, 64))
+            assert image.getextrema()[1] == 255
+
+
+def test_a_finished_folder_says_so_and_is_left_alone(four):
+    before = {path: path.stat().st_mtime_ns for path in four.rglob("*")}
+    done = render(four, **FOUR)
     assert done.already_complete
-    assert str(done) == f"{paired}: already complete, nothing to do (lwir 40 images)"
-    assert {path: path.stat().st_mtime_ns for path in paired.rglob("*")} == before
+    assert str(done) == f"{four}: already complete, nothing to do (lwir 80 images)"
+    assert {path: path.stat().st_mtime_ns for path in four.rglob("*")} == before
 
 
-@pytest.mark.parametrize("lost", ["marker", "half a marker", "image"])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(paired, tmp_path, lost, monkeypatch):
+@pytest.mark.parametrize("lost", ["nothing", "half a note", "an image", "a silhouette"])
+def test_a_killed_run_counts_for_nothing_and_ends_as_an_uninterrupted_one(painted, tmp_path, lost, monkeypatch):
+    settings = {**FOUR, "masks": True}
+    render(tmp_path / "whole", **settings)
     out = tmp_path / "again"
-    interrupted(paired, out)
-    marker = out / ".progress" / "00002.json"
-    image = out / "images" / "cam2" / "0002" / "0003.jpg"
-    if lost == "marker":
-        marker.unlink()
-        shutil.rmtree(image.parent)
-    elif lost == "half a marker":
-        marker.write_text(marker.read_text()[:100])
-    else:
+    killed(out, monkeypatch, after=2, **settings)
+    with pytest.raises(InputError, match="no complete SynthVI folder"):
+        synthvi_data.load(synthvi_data.Config(root=out, part="lwir"))
+    note, image = out / ".progress" / "00002.json", out / "images" / "cam2" / "0002" / "0003.jpg"
+    if lost == "half a note":
+        note.write_text(note.read_text()[:100])
+    elif lost == "an image":
         image.unlink()
-    (image.parents[1] / ".0004.jpg.123.partial").write_bytes(b"half")
-    asked = []
-    paint_all = dataset.paint_all
-    monkeypatch.setattr(
-        dataset, "paint_all", lambda job, out, missing, n: (asked.extend(missing), paint_all(job, out, missing, n))
-    )
-    assert not render(out, **SETTINGS, workers=1).already_complete
-    assert asked == [1]
-    assert contents(out) == contents(paired)
+    elif lost == "a silhouette":
+        (out / "masks" / image.relative_to(out).with_suffix(".png")).unlink()
+    painted.clear()
+    assert not render(out, **settings).already_complete
+    assert painted == ([2, 3] if lost == "nothing" else [1, 2, 3])
+    assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_a_run_killed_at_its_very_end_is_tidied(paired, tmp_path):
-    out = tmp_path / "again"
-    shutil.copytree(paired, out)
-    (out / ".progress").mkdir()
-    assert render(out, **SETTINGS).already_complete
-    assert contents(out) == contents(paired)
-    assert not (out / ".progress").exists()
+def test_a_run_killed_at_its_very_end_is_tidied(four):
+    before = contents(four)
+    settings = json.loads((four / "dataset.json").read_text())["settings"]
+    (four / ".progress").mkdir()
+    (four / ".progress" / "settings.json").write_text(json.dumps({"settings": settings}))
+    assert render(four, **FOUR).already_complete
+    assert contents(four) == before
+    assert not (four / ".progress").exists()
 
 
-def test_other_settings_are_refused(paired, tmp_path):
-    assert "(seed 5, now 6)" in refuse(paired, **{**SETTINGS, "seed": 6})
-    told = refuse(paired, **{**SETTINGS, "identities": 3, "size": (96, 48)})
-    assert "(identities 2, now 3; size [64, 32], now [96, 48])" in told
-    interrupted(paired, tmp_path / "half")
-    assert "(seed 5, now 6)" in refuse(tmp_path / "half", **{**SETTINGS, "seed": 6})
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "mini", "masks": True},
+        {"preset": "nir", "layout": "sysu"},
+        {"preset": "lwir", "layout": "regdb"},
+    ],
+    ids=["mini", "sysu", "regdb"],
+)
+def test_a_grown_set_is_the_large_one(painted, tmp_path, settings):
+    settings = {"size": (32, 16), **settings}
+    render(tmp_path / "grown", **settings, identities=5)
+    small = contents(tmp_path / "grown")
+    painted.clear()
+    render(tmp_path / "grown", **settings, identities=12)
+    assert painted == list(range(5, 12))
+    render(tmp_path / "large", **settings, identities=12)
+    large = contents(tmp_path / "large")
+    assert contents(tmp_path / "grown") == large
+    images = {path for path in small if Path(path).suffix in (".jpg", ".bmp", ".png")}
+    assert {path: large[path] for path in images} == {path: small[path] for path in images}
+
+
+def test_a_set_that_grows_stays_what_it_was_until_the_end(four, painted, monkeypatch):
+    before, images = (four / "dataset.json").read_bytes(), len(synthvi_data.load(_lwir(four)))
+    killed(four, monkeypatch, after=1, **{**FOUR, "identities": 8})
+    assert (four / "dataset.json").read_bytes() == before
+    assert len(synthvi_data.load(_lwir(four))) == images
+    assert "holds or is to hold 8 people, more than the 4 asked for" in refuse(four, **FOUR)
+    render(four, **{**FOUR, "identities": 6 + 4})
+    assert painted == list(range(5, 10))
+    assert len(synthvi_data.load(_lwir(four))) == 10 * 20
+
+
+def test_a_set_killed_while_its_lists_are_written_does_not_count(four, monkeypatch):
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(dataset, "write_indices", die)
+        render(four, **{**FOUR, "identities": 6})
+    with pytest.raises(InputError, match=r"dataset\.json does not exist"):
+        synthvi_data.load(_lwir(four))
+    render(four, **{**FOUR, "identities": 6})
+    assert synthvi_data.check(four).ok
+
+
+def _lwir(root: Path) -> synthvi_data.Config:
+    return synthvi_data.Config(root=root, part="lwir")
+
+
+def test_smaller_sets_and_other_settings_are_refused(four, monkeypatch):
+    assert "(seed 5, now 6)" in refuse(four, **{**FOUR, "seed": 6})
+    told = refuse(four, **{**FOUR, "identities": 9, "size": (96, 48), "masks": True})
+    assert "(size [64, 32], now [96, 48]; masks False, now True)" in told
+    told = refuse(four, **SETTINGS)
+    assert "holds or is to hold 4 people, more than the 2 asked for: give --identities 4 or more" in told
+    half = four.parent / "half"
+    killed(half, monkeypatch, after=1, **FOUR)
+    assert "(seed 5, now 6)" in refuse(half, **{**FOUR, "seed": 6})
+    assert "more than the 2 asked for" in refuse(half, **SETTINGS)
+
+
+def test_sets_of_another_version_are_refused(four):
+    about = json.loads((four / "dataset.json").read_text())
+    about["settings"]["generator"] = 1
+    (four / "dataset.json").write_text(json.dumps(about))
+    assert "was written by version 1 of the renderer, this is version 2" in refuse(four, **FOUR)
 
 
 @pytest.mark.parametrize("text", ['{"name": "mine"}', "[]", "{"])
@@ -112,9 +218,10 @@ def test_folders_of_others_are_left_alone(tmp_path, text):
     assert "no folder of this renderer" in refuse(tmp_path / "notes.txt", **SETTINGS)
 
 
-def test_one_part_of_a_set_is_no_set(mini):
+def test_one_part_of_a_set_is_no_set(painted, tmp_path):
     settings = {"preset": "mini", "identities": 2, "size": (64, 32), "seed": 5}
-    assert "not written by this renderer" in refuse(mini / "nir", **settings)
+    render(tmp_path / "mini", **settings)
+    assert "not written by this renderer" in refuse(tmp_path / "mini" / "nir", **settings)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +234,7 @@ def test_one_part_of_a_set_is_no_set(mini):
         ({"seed": -1}, "seed -1"),
         ({"seed": 10**9}, "give 0 to 1000000"),
         ({"workers": 0}, "0 workers"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
         ({"preset": "huge"}, "unknown preset 'huge'"),
         ({"layout": "llcm"}, "unknown layout 'llcm'"),
         ({"layout": "sysu"}, "use --preset nir"),
@@ -147,30 +255,55 @@ def test_without_the_renderer_the_extra_is_named(tmp_path, monkeypatch, name):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_full_disk_leaves_nothing_half_written_and_the_run_continues(paired, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("asked", "gpu", "found"), [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu")]
+)
+def test_the_device(renderer, monkeypatch, asked, gpu, found):
+    from vireid.synth.kernels import wp
+
+    monkeypatch.setattr(wp, "is_cuda_available", lambda: gpu)
+    assert workers.find_device(asked) == found
+
+
+def test_a_gpu_that_is_not_there(renderer, monkeypatch):
+    from vireid.synth.kernels import wp
+
+    monkeypatch.setattr(wp, "is_cuda_available", lambda: False)
+    with pytest.raises(InputError, match="no CUDA GPU: give --device cpu or auto"):
+        workers.find_device("cuda")
+
+
+def test_a_full_disk_leaves_nothing_half_written_and_the_run_continues(four, tmp_path, monkeypatch):
     out = tmp_path / "full"
-    interrupted(paired, out)
-    shutil.rmtree(out / "images" / "cam1" / "0002")
-    (out / ".progress" / "00002.json").unlink()
     write_bytes = Path.write_bytes
 
     def fill(path: Path, data: bytes) -> int:
-        write_bytes(path, data[: len(data) // 2])
-        if path.name.startswith(".0003.jpg"):
+        if path.parent.name == "0003":
+            write_bytes(path, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
         return write_bytes(path, data)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fill)
-        told = refuse(out, **SETTINGS, workers=1)
-    assert "0003.jpg: No space left on device; make room" in told
+        told = refuse(out, **FOUR)
+    assert "0001.jpg: No space left on device; make room" in told
     assert not list(out.rglob("*.partial"))
     assert not (out / "dataset.json").exists()
-    render(out, **SETTINGS, workers=1)
-    assert contents(out) == contents(paired)
+    render(out, **FOUR)
+    assert contents(out) == contents(four)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
         write_atomic(tmp_path / "file" / "below" / "x.jpg", b"1")
+
+
+def test_the_command(painted, tmp_path, capsys):
+    options = ["--preset", "lwir", "--identities", "2", "--size", "64x32", "--seed", "5", "--masks", "--device", "cpu"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["synth", str(tmp_path / "set"), *options])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'set'}: complete (lwir 40 images)\n"
+    assert len(list((tmp_path / "set" / "masks").rglob("*.png"))) == 40
+    shutil.rmtree(tmp_path / "set")

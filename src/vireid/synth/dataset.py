@@ -148,15 +148,20 @@ def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
     # While a set grows the smaller one stays usable, until here.
     for folder in (out, *(out / job.part_folder(part) for part in parts)):
         (folder / "dataset.json").unlink(missing_ok=True)
-    descriptions = {part: describe_part(job, part, notes, settings) for part in parts}
+    rows = {part: [row for note in notes.values() for row in note.rows[part]] for part in parts}
+    whole = describe_parts(job, parts, settings)
     for part in parts:
         folder = out / job.part_folder(part)
-        write_indices(job, folder, [row for note in notes.values() for row in note.rows[part]])
+        write_indices(job, folder, rows[part])
+        about = describe_part(job, part, notes, settings)
         if job.nested:
-            _write_json(folder / "dataset.json", descriptions[part])
-    images = {part: about["images"][part] for part, about in descriptions.items()}
+            _write_json(folder / "dataset.json", about)
+        else:
+            whole = about
+    images = {part: len(lines) for part, lines in rows.items()}
     remove_partials(out)
-    _write_json(out / "dataset.json", describe_parts(job, images, settings) if job.nested else descriptions[parts[0]])
+    # `images` tells the description of a whole folder from that of one of its parts.
+    _write_json(out / "dataset.json", {**whole, "images": images})
     shutil.rmtree(progress.folder_of(out), ignore_errors=True)
     return images
 

@@ -44,18 +44,16 @@ def describe_part(job: Job, part: str, notes: Mapping[int, Note], settings: dict
         "masks": "masks" if job.masks else None,
         "license": LICENSE,
         "settings": settings,
-        "images": {part: len(rows)},
     }
 
 
-def describe_parts(job: Job, images: dict[str, int], settings: dict[str, Any]) -> dict[str, Any]:
+def describe_parts(job: Job, parts: list[str], settings: dict[str, Any]) -> dict[str, Any]:
     """The description of a folder of several parts, each of which has its own."""
     return {
         "name": "SynthVI",
         "generator": GENERATOR,
-        "parts": list(images),
+        "parts": parts,
         "sizes": [size for size in PEOPLE if size <= job.identities],
         "license": LICENSE,
         "settings": settings,
-        "images": images,
     }
