@@ -28,6 +28,8 @@ from vireid.synth.spectra import Band, wardrobe
 
 DAYS = 2
 OBSTACLES = 0.15  # share of the pictures with something before the person
+SHOWN = 0.45  # least share of a person that must be seen, or the person steps elsewhere
+STEPS = 6  # how often that is tried
 PASSERS = 0.2  # and with somebody else in them
 CROWD = 8  # how many others there are in all, each in four postures; none of them is an identity of the set
 Rng = np.random.Generator
@@ -95,9 +97,7 @@ class Painter:
                 camera = self._cameras("nir", rng)[camid]
                 # Headings are spread over the circle, so that few images still show several sides.
                 heading = start + 2 * math.pi * n / count + rng.normal(0, 0.4)
-                stance = draw_stance(camera, heading, rng)
-                obstacle, passer = self._company(camera, stance, rng)
-                shot = self._shoot(performers[k], camera, stance, rng, obstacle, passer)
+                (shot,) = self._shoot(performers[k], [camera], heading, rng)
                 yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{k % DAYS}", shot)
 
     def _instants(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
@@ -107,23 +107,33 @@ class Painter:
             k = n % len(performers)
             visible, thermal = self._cameras("lwir", rng).values()
             thermal = replace(thermal, height=visible.height + 0.1, distance=visible.distance)
-            stance = draw_stance(visible, facing + rng.normal(0, 0.3), rng)
-            obstacle, passer = self._company(visible, stance, rng)
-            for camera, where in ((visible, stance), (thermal, nudge(stance, rng))):
-                shot = self._shoot(performers[k], camera, where, rng, obstacle, passer)
+            shots = self._shoot(performers[k], [visible, thermal], facing + rng.normal(0, 0.3), rng)
+            for camera, shot in zip((visible, thermal), shots, strict=True):
                 yield Picture("lwir", camera.camid, f"instant{n}", f"day{k % DAYS}/{n}", shot)
 
-    def _shoot(
-        self,
-        performer: Performer,
-        camera: Camera,
-        stance: Stance,
-        rng: Rng,
-        obstacle: Solids,
-        passer: tuple[Performer, Stance] | None,
-    ) -> Shot:
-        size, samples = self._job.size, self._preset.samples
-        return shoot(performer, camera, stance, size, samples, rng, obstacle=obstacle, passer=passer)
+    def _shoot(self, performer: Performer, cameras: list[Camera], heading: float, rng: Rng) -> list[Shot]:
+        """One instant by cameras side by side, the person somewhere they can be seen."""
+        for _ in range(STEPS):
+            stance = _free_stance(cameras[0], heading, rng)
+            obstacle, passer = self._company(cameras[0], stance, rng)
+            shots: list[Shot] = []
+            for camera in cameras:
+                where = nudge(stance, rng) if shots else stance
+                size, samples = self._job.size, self._preset.samples
+                shots.append(shoot(performer, camera, where, size, samples, rng, obstacle=obstacle, passer=passer))
+                if shots[-1].shown < SHOWN:
+                    break
+            else:
+                break
+        else:
+            # Nowhere in this place: as seldom as it is, what hides the person goes.
+            stance = draw_stance(cameras[0], heading, rng)
+            bare = [replace(camera, place=replace(camera.place, solids=Solids.empty())) for camera in cameras]
+            shots = [
+                shoot(performer, camera, stance, self._job.size, self._preset.samples, rng, obstacle=Solids.empty())
+                for camera in bare
+            ]
+        return shots
 
     def _company(self, camera: Camera, stance: Stance, rng: Rng) -> tuple[Solids, tuple[Performer, Stance] | None]:
         """What hides a part of the person, and somebody who passes behind."""
@@ -155,6 +165,15 @@ class Painter:
                 for camid, (band, place, indoor) in CAMERAS[part].items()
             }
         return self._sites[part, site]
+
+
+def _free_stance(camera: Camera, heading: float, rng: Rng) -> Stance:
+    """Somewhere before the camera where nothing else stands."""
+    for _ in range(20):
+        stance = draw_stance(camera, heading, rng)
+        if camera.place.solids.clearance(stance.position) > 0.3:
+            break
+    return stance
 
 
 def paint(painter: Painter, job: Job, out: Path, index: int) -> None:

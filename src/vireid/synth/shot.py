@@ -63,10 +63,17 @@ class Stance:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """An image `(H, W, C)` uint8, C 3 or 1, and the person's silhouette `(H, W)`, 0 to 1."""
+    """One picture.
+
+    Attributes:
+        image: `(H, W, C)` uint8, C 3 or 1.
+        silhouette: `(H, W)` share of each pixel that shows the person, 0 to 1.
+        shown: share of the person in the crop that nothing hides, 0 to 1.
+    """
 
     image: Array
     silhouette: Array
+    shown: float
 
 
 def draw_stance(camera: Camera, heading: float, rng: Rng) -> Stance:
@@ -117,6 +124,7 @@ def shoot(
     plane = raster.project(stood, frame, perspective=True)
     buffer = raster.blank(height * samples, width * samples, plane.device)
     raster.draw(plane, performer.shape.faces, 0, box, buffer, perspective=True)
+    present = np.count_nonzero(buffer.numpy() != np.uint64(raster.EMPTY))
     first = _actor(performer, stood, plane)
     second, others = first, []
     if passer is not None:
@@ -133,7 +141,8 @@ def shoot(
     value, mask = shade((first, second), buffer, box, samples, sun, scenery, light, size)
     sense = {Band.VISIBLE: sense_visible, Band.NIR: sense_nir, Band.LWIR: sense_thermal}[camera.band]
     image = sense(value, sensor_now(camera, rng), int(rng.integers(2**30)))
-    return Shot(image.numpy(), mask.numpy())
+    silhouette = mask.numpy()
+    return Shot(image.numpy(), silhouette, float(silhouette.sum()) * samples**2 / max(present, 1))
 
 
 def _aim(
