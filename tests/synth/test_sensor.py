@@ -1,0 +1,121 @@
+"""Sensors against numbers worked by hand and slow references."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+wp = pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+
+from vireid.synth.sensor import Sensor, averaged, blur, percentiles, sense_nir, sense_thermal, sense_visible
+
+PLAIN = Sensor(
+    blur=0.05,
+    smear=1.0,
+    noise=0.0,
+    balance=np.ones(3),
+    aim=0.25,
+    veil=0.0,
+    room=(0.0, 0.0),
+    detail=1.0,
+    curve=1.0,
+    stripes=0.0,
+)
+
+
+def on_device(values):
+    """An image `(H, W)` of one value as vectors."""
+    return wp.array(np.repeat(np.asarray(values, np.float32)[:, :, None], 3, 2), dtype=wp.vec3, device="cpu")
+
+
+def off_device(image):
+    return image.numpy()[:, :, 0]
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).uniform(0, 1, (12, 7))
+
+
+def test_blur_keeps_what_is_even_and_the_sum_of_a_point():
+    np.testing.assert_allclose(off_device(blur(on_device(np.full((6, 5), 3.0)), 0.8, 3.0)), 3, rtol=1e-5)
+    point = np.zeros((21, 21))
+    point[10, 10] = 1
+    spread = off_device(blur(on_device(point), 1.0, 1.0))
+    assert spread.sum() == pytest.approx(1, abs=1e-4)
+    # Of a Gaussian of one pixel: the ratio of neighbour to centre is exp(-1/2).
+    assert spread[10, 11] / spread[10, 10] == pytest.approx(np.exp(-0.5), rel=1e-4)
+    np.testing.assert_allclose(spread, spread.T, rtol=1e-4)
+
+
+def test_motion_blurs_across_only():
+    point = np.zeros((9, 9))
+    point[4, 4] = 1
+    spread = off_device(blur(on_device(point), 0.05, 3.0))
+    np.testing.assert_allclose(spread[4, 3:6], 1 / 3, rtol=1e-4)
+    assert spread[3].max() < 1e-4
+
+
+@pytest.mark.parametrize("radius", [1, 2, 9])
+def test_running_sums_equal_a_slow_box(image, radius):
+    def box(rows):
+        padded = np.pad(rows, ((0, 0), (radius, radius)), "edge")
+        return np.stack([padded[:, k : k + 2 * radius + 1].mean(1) for k in range(rows.shape[1])], 1)
+
+    expected = image
+    for _ in range(2):
+        expected = box(box(expected).T).T
+    np.testing.assert_allclose(off_device(averaged(on_device(image), radius)), expected, rtol=1e-4)
+
+
+def test_percentiles_by_hand():
+    ramp = np.arange(100, dtype=float).reshape(10, 10)
+    found = percentiles(on_device(ramp), 1, 0.0, 100.0, (0.05, 0.5, 0.95)).numpy()
+    np.testing.assert_allclose(found, [5, 50, 95], atol=100 / 4096)
+
+
+def test_thermal_gain_spreads_the_temperatures_white_hot():
+    # Linear between the 2nd and the 98.5th percentile, without noise, blur and detail.
+    degrees = np.linspace(10, 40, 256).reshape(16, 16)
+    out = sense_thermal(on_device(degrees), PLAIN, 0).numpy()[:, :, 0].astype(float)
+    low, high = degrees.ravel()[5], degrees.ravel()[252]
+    expected = 255 * np.clip((degrees - low) / (high - low), 0, 1)
+    inner = (slice(3, 13), slice(3, 13))  # at the edges the halo of the local contrast is clipped
+    assert np.abs(out - expected)[inner].max() < 3
+    assert out[0, 0] < out[-1, -1]
+
+
+def test_detail_raises_local_contrast():
+    degrees = np.full((64, 32), 20.0)
+    degrees[:, 16:] += 10
+    degrees[30:34, 8] += 0.5
+    flat, sharp = (
+        sense_thermal(on_device(degrees), replace(PLAIN, detail=d), 0).numpy()[:, :, 0].astype(float) for d in (1, 3)
+    )
+    assert sharp[32, 8] - sharp[20, 8] > 1.5 * (flat[32, 8] - flat[20, 8]) > 0
+
+
+def test_noise_comes_from_the_seed():
+    light = on_device(np.full((16, 8), 0.3))
+    noisy = replace(PLAIN, noise=0.05)
+    for sense in (sense_visible, sense_nir):
+        first, again, other = (sense(light, noisy, seed).numpy() for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first, again)
+        assert (first != other).any()
+        quiet = sense(light, PLAIN, 1).numpy()
+        assert np.ptp(quiet) == 0
+        assert 5 < first.astype(float).std() < 25
+
+
+def test_exposure_hides_most_of_how_bright_the_light_is():
+    values = np.random.default_rng(1).uniform(0.1, 1, (16, 8))
+    dim, bright = (sense_visible(on_device(values * k), PLAIN, 0).numpy().mean() for k in (0.2, 1.0))
+    assert 0.5 * bright < dim < bright
+    dim, bright = (sense_nir(on_device(values * k), PLAIN, 0).numpy().mean() for k in (0.5, 1.0))
+    assert dim == pytest.approx(bright, rel=0.1)
+
+
+def test_veil_lifts_the_darkest():
+    values = np.linspace(0, 1, 128).reshape(16, 8)
+    clear, veiled = (sense_visible(on_device(values), replace(PLAIN, veil=v), 0).numpy() for v in (0.0, 0.2))
+    assert veiled.min() > clear.min() + 30
