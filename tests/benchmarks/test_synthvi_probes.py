@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import probe_images
+import pytest
+import synthvi_probes
+from trees import make_synthvi, save
+
+from vireid import config as configuration
+from vireid.data import synthvi
+from vireid.errors import InputError
+from vireid.sample import Direction
+
+SHAPE = probe_images.HEIGHT, probe_images.WIDTH
+
+
+def with_masks(root, part="nir", **options):
+    """A part of SynthVI whose silhouettes are a block in the middle, a little wider for each person."""
+    folder = make_synthvi(root, part, **options)
+    for sample in synthvi.load(synthvi.Config(root=folder, part=part)):
+        shape = np.zeros((32, 16), np.uint8)
+        shape[6:26, 5 : 8 + sample.pid % 4] = 255
+        save(probe_images.mask_path(folder, sample.path), shape)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nir(tmp_path_factory):
+    return with_masks(tmp_path_factory.mktemp("nir"), images=1)
+
+
+def scene(person_color, scene_color):
+    """An image with a person in the middle, and where the person is."""
+    person = np.zeros(SHAPE, bool)
+    person[20:80, 18:30] = True
+    image = np.where(person, np.reshape(person_color, (3, 1, 1)), np.reshape(scene_color, (3, 1, 1)))
+    return image.astype(np.uint8), person
+
+
+def test_the_silhouette_knows_nothing_but_the_outline():
+    first, second = scene((9, 9, 9), (200, 1, 1)), scene((90, 0, 9), (2, 100, 1))
+    cover = probe_images.common_cover(first[1][None])
+    shapes = [probe_images.change("silhouette", *each, cover) for each in (first, second)]
+    assert np.array_equal(*shapes) and set(np.unique(shapes[0])) == {0, 255}
+
+
+@pytest.mark.parametrize("kind", ["cutout", "background"])
+def test_scenes_do_not_know_the_person_s_colours(kind):
+    dark, bright = scene((9, 9, 9), (200, 1, 1)), scene((250, 240, 230), (200, 1, 1))
+    cover = probe_images.common_cover(dark[1][None])
+    changed = [probe_images.change(kind, *each, cover) for each in (dark, bright)]
+    assert np.array_equal(*changed) and (changed[0] == np.reshape((200, 1, 1), (3, 1, 1))).all()
+
+
+def test_the_background_does_not_know_the_outline():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (3, *SHAPE), dtype=np.uint8)
+    people = np.zeros((2, *SHAPE), bool)
+    people[0, 20:80, 18:30] = people[1, 30:90, 14:26] = True
+    cover = probe_images.common_cover(people)
+    assert (~cover).mean() == pytest.approx(probe_images.KEPT, abs=0.01) and cover[people.any(0)].all()
+    changed = [probe_images.change("background", image, person, cover) for person in people]
+    assert np.array_equal(*changed) and np.array_equal(changed[0][:, ~cover], image[:, ~cover])
+
+
+def test_a_limb_beyond_the_cover_is_filled_with_the_scene():
+    image, person = scene((9, 9, 9), (200, 1, 1))
+    cover = np.zeros(SHAPE, bool)
+    cover[30:70, 18:30] = True
+    assert (probe_images.change("background", image, person, cover)[0] == 200).all()
+
+
+def test_histograms_count_the_chosen_pixels():
+    image = np.zeros((1, 3, 2, 2), np.uint8)
+    image[0, :, 0] = 255
+    top = np.array([[[True, True], [False, False]]])
+    rows = probe_images.histograms(image, np.concatenate([top, ~top, np.ones_like(top)])[2:])
+    assert rows.shape == (1, 48) and (rows**2).sum() == pytest.approx(1)
+    assert rows[0].reshape(3, 16)[0, [0, -1]] == pytest.approx(np.sqrt(1 / 6))
+    assert probe_images.histograms(image, top)[0].reshape(3, 16)[:, -1] == pytest.approx(np.sqrt(1 / 3))
+
+
+def test_the_camera_number_alone_is_chance_where_everybody_is_in_every_camera(nir):
+    part = synthvi_probes.read_part("nir", nir)
+    found = synthvi_probes.score(part, synthvi_probes.by_camera(part))
+    for way in map(str, Direction):
+        mean, level = found[way].scores.mean(0), found[way].chance.mean(0)
+        assert mean == pytest.approx(level, abs=0.15)
+
+
+def test_the_camera_number_is_found_out_where_it_tells_the_person(nir):
+    part = synthvi_probes.read_part("nir", nir)
+    pair = {1: 3, 2: 6}  # person 1 is in cameras 1 and 3, person 2 in 2 and 6
+    kept = [
+        k
+        for k, s in enumerate(part.samples)
+        if s.pid in pair and s.camid in (s.pid, pair[s.pid]) and s.split == "train"
+    ]
+    part.samples[:] = [part.samples[k] for k in kept]
+    distance = synthvi_probes.by_camera(part)(np.arange(4), np.arange(4))
+    pids = np.array([sample.pid for sample in part.samples])
+    assert ((distance < -0.9) == (pids[:, None] == pids)).all()
+
+
+def test_equal_silhouettes_overlap_wholly(nir):
+    part = synthvi_probes.read_part("nir", nir)
+    everyone = np.arange(len(part.samples))
+    overlap = synthvi_probes.by_overlap(part)(everyone, everyone)
+    widths = np.array([sample.pid % 4 for sample in part.samples])
+    assert ((overlap < 1e-6) == (widths[:, None] == widths)).all()
+
+
+def test_a_changed_part_is_read_as_the_part_it_was(nir, tmp_path):
+    part = synthvi_probes.read_part("nir", nir)
+    probe_images.write(tmp_path / "changed", nir, part.samples, part.images)
+    again = synthvi.load(synthvi.Config(root=tmp_path / "changed", part="nir"))
+    facts = [[(s.pid, s.modality, s.camid, s.split, s.track, s.time) for s in each] for each in (part.samples, again)]
+    assert facts[0] == facts[1]
+
+
+def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch):
+    root = with_masks(tmp_path / "set", "lwir", identities=6, images=1)
+    small = ["train.epochs=1", "train.steps_per_epoch=1", "train.identities=2", "images.height=32", "images.width=16"]
+    config = configuration.load(synthvi_probes.CONFIG, [*small, "images.augment.pad=1"])
+    file = tmp_path / "probes.json"
+
+    def run(seeds):
+        report = synthvi_probes.Report(file, synthvi_probes.settings(root, config, seeds))
+        synthvi_probes.probe(synthvi_probes.read_part("lwir", root), report, config, seeds, "cpu")
+        return report.content
+
+    content = run([0])
+    rows = json.loads(file.read_text())["parts"]["lwir"]
+    assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
+    assert "trained on background" in synthvi_probes.text(content)
+    monkeypatch.setattr(synthvi_probes, "trained", None)  # nothing is trained twice
+    assert run([0]) == json.loads(file.read_text())
+    with pytest.raises(InputError, match="other data or settings"):
+        run([1])
+
+
+def test_a_set_without_silhouettes_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--masks"):
+        synthvi_probes.read_part("nir", make_synthvi(tmp_path, images=1))
