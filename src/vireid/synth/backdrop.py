@@ -57,7 +57,8 @@ class Seen:
         normal: outward unit normal.
         albedo: visible reflectance, linear (of the sky: its brightness).
         nir: near-infrared reflectance (of the sky: its brightness).
-        heat: apparent degrees C above the air, with the sun's warmth on the sunlit side.
+        heat: apparent degrees C above the air, with the sun's warmth on the side toward the sun.
+        sunlit: the part of `heat` due to the sun; most of it is missing where there has long been shadow.
         glow: light given off, as a multiple of albedo (lamps, lit windows), usually 0.
         ground: 1 on the ground and on what lies flat on it.
         sky: 1 where nothing stands.
@@ -68,6 +69,7 @@ class Seen:
     albedo: wp.vec3
     nir: float
     heat: float
+    sunlit: float
     glow: float
     ground: int
     sky: int
@@ -125,7 +127,10 @@ def _strike(scenery: Scenery, i: int, origin: wp.vec3, ray: wp.vec3, nearest: fl
     half = scenery.half[i]
     # Most solids are missed by far: the bounding sphere tells so before any turning.
     along = wp.dot(away, ray)
-    if wp.dot(away, away) - along * along > wp.dot(half, half):
+    reach = wp.dot(half, half)
+    if wp.dot(away, away) - along * along > reach:
+        return FAR
+    if -along - nearest > 0.0 and (along + nearest) * (along + nearest) > reach:
         return FAR
     start = _local(scenery, i, away)
     toward = _local(scenery, i, ray)
@@ -181,7 +186,8 @@ def _fill(seen: Seen, coat: Coat, scenery: Scenery) -> Seen:
     seen.albedo = coat.albedo
     seen.nir = coat.nir
     sunlit = scenery.sun * wp.max(0.0, wp.dot(seen.normal, scenery.sun_direction))
-    seen.heat = coat.heat + coat.basks * sunlit
+    seen.sunlit = coat.basks * sunlit
+    seen.heat = coat.heat + seen.sunlit
     seen.glow = coat.glow
     return seen
 
@@ -281,6 +287,9 @@ def upload(place: Place, solids: Solids, device: str) -> Scenery:
         solids: what rays can meet, usually `place.solids.in_view(...) + obstacle`.
         device: "cpu" or "cuda".
     """
+    # Near ones first: what they hide is then skipped early.
+    near = np.linalg.norm(solids.center - [0.0, 0.0, 3.0], axis=1) - np.linalg.norm(solids.half, axis=1)
+    solids = solids.take(np.argsort(near, kind="stable"))
     s = Scenery()
     s.count, s.seed, s.indoor = len(solids), place.seed % (1 << 20), int(place.indoor)
     s.kind = wp.array(solids.kind, dtype=int, device=device)

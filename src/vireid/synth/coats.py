@@ -56,7 +56,7 @@ def pierced(texture: int) -> int:
 def there(texture: int, p: wp.vec3, half: wp.vec3, scale: float, seed: int) -> int:
     """0 in a hole of a crown or a fence at the point `p` in the solid's frame, else 1."""
     if texture == FOLIAGE:
-        if value_noise(p / scale + wp.vec3(50.0, 50.0, 50.0), seed) < 0.38:
+        if value_noise(p * (1.6 / scale) + wp.vec3(90.0, 90.0, 90.0), seed) < 0.36:
             return 0
     if texture == FENCE:
         across = p[0] + half[0]
@@ -84,8 +84,8 @@ def _coat(paint: wp.vec4, shade: float, nir_shade: float, heat: float) -> Coat:
     coat.albedo = wp.vec3(paint[0], paint[1], paint[2]) * shade
     coat.nir = paint[3] * nir_shade
     coat.heat = heat
-    # Full sun warms a black dry surface by some 15 degrees and a white one by few (chosen).
-    coat.basks = 2.0 + 13.0 * (1.0 - wp.min(1.0, (paint[0] + paint[1] + paint[2]) * 0.333))
+    # Full sun warms a dark dry surface by some 10 degrees and a white one by few (chosen).
+    coat.basks = (2.0 + 8.0 * shade) * (1.2 - wp.min(1.0, (paint[0] + paint[1] + paint[2]) * 0.333))
     return coat
 
 
@@ -93,7 +93,8 @@ def _coat(paint: wp.vec4, shade: float, nir_shade: float, heat: float) -> Coat:
 def _plain(paint: wp.vec4, chart: wp.vec3, heat: float, seed: int) -> Coat:
     stain = fractal(wp.vec3(chart[0] * 1.7, chart[1] * 1.1, 0.5), seed, 3)
     foot = wp.exp(-chart[1] * 3.0)
-    shade = (0.72 + 0.56 * stain) * (1.0 - 0.25 * foot)
+    grain = value_noise(wp.vec3(chart[0] * 21.0, chart[1] * 21.0, 7.5), seed)
+    shade = (0.64 + 0.56 * stain + 0.16 * grain) * (1.0 - 0.25 * foot)
     return _coat(paint, shade, 0.8 + 0.4 * stain, heat + 2.4 * (stain - 0.5) - 0.8 * foot)
 
 
@@ -107,13 +108,15 @@ def _cells(
     column = wp.floor(across)
     fu = (across - column) * width
     fv = chart[1] - row * height
-    own = hash_unit(int(column), int(row), 5, seed)
-    grain = value_noise(wp.vec3(chart[0] * 2.3, chart[1] * 2.3, 3.5), seed)
+    # Some floors are of one batch, some of many.
+    batch = hash_unit(1, 2, 6, seed)
+    own = 0.5 + batch * batch * (hash_unit(int(column), int(row), 5, seed) - 0.5)
+    grain = fractal(wp.vec3(chart[0] * 1.4, chart[1] * 1.4, 3.5), seed, 2)
     dirt = value_noise(wp.vec3(chart[0] * 15.0, chart[1] * 15.0, 9.5), seed)
     if fu < joint or fv < joint:
         return _coat(paint, 0.55 + 0.3 * grain, 0.75, heat + 0.9 + 1.6 * (grain - 0.5))
-    shade = 0.62 + 0.42 * own + 0.28 * grain + 0.14 * dirt
-    return _coat(paint, shade, 0.7 + 0.3 * own + 0.3 * grain, heat + 1.3 * (own - 0.5) + 2.0 * (grain - 0.5))
+    shade = 0.45 + 0.5 * own + 0.44 * grain + 0.16 * dirt
+    return _coat(paint, shade, 0.6 + 0.4 * own + 0.4 * grain, heat + 2.0 * (own - 0.5) + 2.6 * (grain - 0.5))
 
 
 @wp.func
@@ -273,8 +276,9 @@ def _asphalt(paint: wp.vec4, chart: wp.vec3, scale: float, heat: float, seed: in
     if patch > 0.72:
         shade = shade * (0.45 + patch * 0.35)
         warm = warm + 1.0
-    if wp.abs(broad - 0.47) < 0.006:
-        shade = shade * 0.45
+    crooked = value_noise(wp.vec3(chart[0] * 1.1, chart[1] * 1.1, 8.5), seed)
+    if wp.abs(crooked + 0.35 * (broad - 0.5) + 0.03 * grains - 0.5) < 0.006 and broad > 0.52:
+        shade = shade * 0.5
         warm = warm + 0.8
     return _coat(paint, shade, 0.6 + 0.4 * grains + 0.4 * broad, warm)
 

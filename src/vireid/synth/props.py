@@ -6,12 +6,20 @@ plastics, lacquers and cloth any, apart from their colour. These and all tempera
 
 import colorsys
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from vireid.synth.solids import Array, Paint, Solids, Texture, ball, block, join, post
 
 Rng = np.random.Generator
+T = TypeVar("T")
+
+
+def pick(rng: Rng, things: Sequence[T]) -> T:
+    """One of the things."""
+    return things[int(rng.integers(len(things)))]
 
 
 def tone(rng: Rng, low: float = 0.04, high: float = 0.75, strength: float = 0.9) -> Array:
@@ -75,7 +83,13 @@ def car(rng: Rng) -> Solids:
     """A parked car, its length along x; some have just arrived, bonnet and tyres warm."""
     arrived = rng.random() < 0.4
     length, height = rng.uniform(3.7, 4.7), rng.uniform(0.55, 0.68)
-    body = Paint(tone(rng, 0.02, 0.8), rng.uniform(0.1, 0.6), rng.uniform(-4, 0), Texture.PLAIN, 1.0)
+    body = Paint(
+        tone(rng, 0.02, 0.8, 0.9 if rng.random() < 0.3 else 0.15),
+        rng.uniform(0.1, 0.6),
+        rng.uniform(-4, 0),
+        Texture.PLAIN,
+        1.0,
+    )
     bonnet = Paint(body.albedo, body.nir, 14.0 if arrived else -3.0)
     tyre = Paint(BLACK.albedo, BLACK.nir, rng.uniform(5, 12) if arrived else 0.5)
     cabin, van = rng.uniform(0.5, 0.62), rng.random() < 0.2
@@ -100,19 +114,20 @@ def tree(rng: Rng) -> Solids:
     bark = Paint(np.array([0.16, 0.12, 0.09]) * rng.uniform(0.7, 1.6), 0.35, rng.normal(0, 0.7), Texture.WOOD, 0.06)
     parts = [post(0, 0, radius, height + 1, bark)]
     crown = leaves(rng, rng.uniform(0.12, 0.3))
-    for _ in range(rng.integers(3, 6)):
-        x, y, z = rng.normal(0, 0.8), rng.normal(0, 0.8), height + rng.uniform(0.3, 2.2)
-        parts.append(ball((x, y, z), rng.uniform(0.8, 1.6, 3), crown))
+    for _ in range(rng.integers(5, 9)):
+        x, y, z = rng.normal(0, 0.8), rng.normal(0, 0.8), height + rng.uniform(0.2, 2.4)
+        parts.append(ball((x, y, z), rng.uniform(0.5, 1.2, 3), crown))
     return join(parts)
 
 
 def bush(rng: Rng) -> Solids:
-    """Two or three rounds of leaves on the ground."""
-    coat = leaves(rng, rng.uniform(0.06, 0.14))
+    """Rounds of leaves on the ground."""
+    coat = leaves(rng, rng.uniform(0.05, 0.1))
     parts = []
-    for _ in range(rng.integers(2, 4)):
-        half = rng.uniform(0.3, 0.65, 3)
-        parts.append(ball((rng.normal(0, 0.4), rng.normal(0, 0.3), 0.7 * half[2]), half, coat))
+    for _ in range(rng.integers(4, 7)):
+        half = rng.uniform(0.2, 0.5, 3)
+        center = (rng.normal(0, 0.35), rng.normal(0, 0.25), half[2] * rng.uniform(0.6, 1.4))
+        parts.append(ball(center, half, coat))
     return join(parts)
 
 
@@ -126,8 +141,11 @@ def planter(rng: Rng) -> Solids:
     width, height, coat = rng.uniform(0.35, 0.9), rng.uniform(0.35, 0.6), leaves(rng, 0.08)
     tub = wall_paint(rng)
     pot = block(0, 0, (width, width, height), tub) if rng.random() < 0.5 else post(0, 0, width / 2, height, tub)
-    rise = rng.uniform(0.25, 0.6)
-    return join([pot, ball((0, 0, height + 0.7 * rise), (0.65 * width, 0.65 * width, rise), coat)])
+    parts = [pot]
+    for _ in range(3):
+        half = rng.uniform(0.25, 0.5, 3) * width
+        parts.append(ball((*rng.normal(0, 0.15 * width, 2), height + half[2] * rng.uniform(0.5, 1.6)), half, coat))
+    return join(parts)
 
 
 def bench(rng: Rng) -> Solids:
@@ -169,17 +187,17 @@ def sign(rng: Rng) -> Solids:
 
 def board(rng: Rng) -> Solids:
     """A standing advertisement or an information board."""
-    width, height, low = rng.uniform(0.6, 1.4), rng.uniform(0.9, 1.8), rng.choice([0.05, 0.4])
-    paint = lacquer(rng, 1.0, Texture.POSTER, width * rng.choice([0.5, 1.0]))
+    width, height, low = rng.uniform(0.6, 1.4), rng.uniform(0.9, 1.8), pick(rng, [0.05, 0.4])
+    paint = lacquer(rng, 1.0, Texture.POSTER, width * pick(rng, [0.5, 1.0]))
     legs = [block(x, 0, (0.06, 0.06, low + 0.1), BLACK) for x in (-0.4 * width, 0.4 * width)]
     return join([block(0, 0, (width, 0.1, height), paint, low), *legs])
 
 
 def column(rng: Rng) -> Solids:
     """An advertising column or a pillar."""
-    coat = [lacquer(rng, 0, Texture.POSTER, 0.8), wall_paint(rng), wall_paint(rng, Texture.TILES, 0.3), brick(rng)][
-        rng.integers(4)
-    ]
+    coat = pick(
+        rng, [lacquer(rng, 0, Texture.POSTER, 0.8), wall_paint(rng), wall_paint(rng, Texture.TILES, 0.3), brick(rng)]
+    )
     radius, height = rng.uniform(0.2, 0.6), rng.uniform(2.4, 5)
     base = post(0, 0, radius * 1.12, 0.25, wall_paint(rng))
     if rng.random() < 0.5:
@@ -190,7 +208,7 @@ def column(rng: Rng) -> Solids:
 def cabinet(rng: Rng) -> Solids:
     """A switch cabinet, a locker or a closet; some are warm inside."""
     width, height = rng.uniform(0.6, 1.6), rng.uniform(0.9, 2.0)
-    coat = lacquer(rng, rng.choice([0.0, 0.0, 3.0]), Texture.PANEL, rng.uniform(0.3, 0.6))
+    coat = lacquer(rng, pick(rng, [0.0, 0.0, 3.0]), Texture.PANEL, rng.uniform(0.3, 0.6))
     parts = [block(0, 0, (width, 0.45, height), coat)]
     if rng.random() < 0.5:
         parts.append(block(rng.uniform(-0.2, 0.2), 0, (0.4, 0.35, rng.uniform(0.2, 0.4)), lacquer(rng), height))
@@ -266,7 +284,7 @@ def desk(rng: Rng) -> Solids:
     parts = [block(0, 0, (width, 0.7, 0.04), wood, 0.72)]
     parts += [block(x, 0, (0.04, 0.65, 0.72), metal(rng)) for x in (-width / 2 + 0.05, width / 2 - 0.05)]
     parts.append(block(0.3 * width, 0, (0.42, 0.55, 0.6), lacquer(rng, 0, Texture.PANEL, 0.42)))
-    screen = Paint(np.array([0.15, 0.2, 0.3]), 0.1, 7.0, rng.choice([Texture.LAMP, Texture.POSTER]), 0.3)
+    screen = Paint(np.array([0.15, 0.2, 0.3]), 0.1, 7.0, pick(rng, [Texture.LAMP, Texture.POSTER]), 0.3)
     return join([*parts, block(rng.normal(0, 0.2), 0.15, (0.55, 0.05, 0.34), screen, 0.86), chair(rng).moved(0, -0.6)])
 
 
@@ -290,14 +308,14 @@ def sofa(rng: Rng) -> Solids:
 def rack(rng: Rng) -> Solids:
     """A shelf with goods or books."""
     size = (rng.uniform(0.9, 2.4), 0.45, rng.uniform(1.2, 2.2))
-    coat = Paint(tone(rng, 0.1, 0.7, 0.5), 0.5, rng.choice([0.0, 0.0, -6.0]), Texture.SHELVES, rng.uniform(0.22, 0.45))
+    coat = Paint(tone(rng, 0.1, 0.7, 0.5), 0.5, pick(rng, [0.0, 0.0, -6.0]), Texture.SHELVES, rng.uniform(0.22, 0.45))
     return join([block(0, 0, size, coat), block(0, 0.0, (size[0] + 0.06, 0.5, 0.06), lacquer(rng), size[2])])
 
 
 def machine(rng: Rng) -> Solids:
     """A vending or ticket machine with a lit front."""
     coat = lacquer(rng, 2.0)
-    front = Paint(tone(rng, 0.3, 0.8), 0.5, rng.uniform(-4, 6), rng.choice([Texture.SHELVES, Texture.POSTER]), 0.28)
+    front = Paint(tone(rng, 0.3, 0.8), 0.5, rng.uniform(-4, 6), pick(rng, [Texture.SHELVES, Texture.POSTER]), 0.28)
     lit = Paint(tone(rng, 0.4, 0.9), 0.6, 5.0, Texture.LAMP)
     return join(
         [
@@ -322,11 +340,11 @@ def queue(rng: Rng) -> Solids:
 def counter(rng: Rng) -> Solids:
     """A counter with things on it."""
     width = rng.uniform(1.6, 3)
-    front = [timber(rng), lacquer(rng, 0, Texture.PANEL, 0.5), lacquer(rng, 0, Texture.POSTER, 0.9)][rng.integers(3)]
+    front = pick(rng, [timber(rng), lacquer(rng, 0, Texture.PANEL, 0.5), lacquer(rng, 0, Texture.POSTER, 0.9)])
     parts = [block(0, 0, (width, 0.6, 1.0), front), block(0, 0, (width + 0.1, 0.7, 0.05), timber(rng, 0.5), 1.0)]
     for _ in range(3):
         size = rng.uniform(0.12, 0.4, 3)
-        parts.append(block(rng.uniform(-0.4, 0.4) * width, 0, size, lacquer(rng, rng.choice([0.0, 8.0])), 1.05))
+        parts.append(block(rng.uniform(-0.4, 0.4) * width, 0, size, lacquer(rng, pick(rng, [0.0, 8.0])), 1.05))
     return join(parts)
 
 

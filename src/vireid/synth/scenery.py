@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth import props, sites
+from vireid.synth import sites
+from vireid.synth.obstacles import draw_obstacle as draw_obstacle
 from vireid.synth.solids import Paint as Paint
 from vireid.synth.solids import Solids as Solids
 from vireid.synth.solids import Texture as Texture
-from vireid.synth.solids import block, join, post
 
 Array = npt.NDArray[Any]
 
@@ -138,7 +138,7 @@ def make_place(seed: int, indoor: bool) -> Place:
         lamp_light=lamp_light,
         tint=tint,
         air=air,
-        haze=0.0 if indoor else rng.uniform(0, 0.012) * (2.5 if weather == "overcast" else 1),
+        haze=0.0 if indoor else rng.uniform(0, 0.006) * (2.0 if weather == "overcast" else 1),
     )
 
 
@@ -166,11 +166,3 @@ def _sky(rng: np.random.Generator, weather: str, air: float) -> Sky:
     share = {"sunny": 1.0, "dusk": 0.35, "night": 0.02}[weather]
     glow = np.array([0.35, 0.15, -0.1]) * (weather == "dusk")
     return Sky((blue + glow) * share, 0.45 * share, clear, rng.uniform(0.1, 0.7))
-
-
-def draw_obstacle(rng: np.random.Generator, position: Array, indoor: bool) -> Solids:
-    """One to four solids between the camera and a person at `position` `(3,)` that hide part of the person."""
-    near = np.asarray(position, float) * rng.uniform(0.6, 0.85)
-    height = rng.uniform(0.5, 1.1)
-    paint = Paint(rng.uniform(0.05, 0.6, 3), 0.4, 1.0)
-    return block(near[0], near[1], (0.6, 0.4, height), paint, yaw=rng.uniform(0, 1)).seeded(rng)

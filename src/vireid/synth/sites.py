@@ -35,7 +35,7 @@ def scatter(rng: Rng, kit: Sequence[Prop], count: int, x: tuple[float, float], y
         spot = (rng.uniform(*x), rng.uniform(*y))
         if all(math.dist(spot, other) > 1.1 for other in spots):
             spots.append(spot)
-            parts.append(props.turned(rng, kit[rng.integers(len(kit))](rng)).moved(*spot))
+            parts.append(props.turned(rng, props.pick(rng, kit)(rng)).moved(*spot))
     return join(parts)
 
 
@@ -43,38 +43,42 @@ def flats(rng: Rng, paints: Sequence[Paint], count: int, reach: float) -> Solids
     """Patches, mats, covers and drains that lie on the ground before the camera."""
     parts = []
     for k in range(count):
-        paint = paints[rng.integers(len(paints))]
+        paint = props.pick(rng, paints)
         x, y, lift = rng.uniform(-0.4, 0.4) * reach, rng.uniform(3, reach), 0.004 + 0.0006 * k
         if rng.random() < 0.3:
             cover = Paint(np.full(3, rng.uniform(0.05, 0.2)), 0.2, rng.uniform(-1, 5), Texture.TILES, 0.07)
             parts.append(post(x, y, rng.uniform(0.2, 0.4), lift, cover))
         else:
             size = (rng.uniform(0.4, 2.5), rng.uniform(0.4, 4), lift)
-            parts.append(block(x, y, size, paint, 0.0, rng.choice([0.0, 0.0, rng.uniform(-0.6, 0.6)])))
+            parts.append(block(x, y, size, paint, 0.0, props.pick(rng, [0.0, 0.0, rng.uniform(-0.6, 0.6)])))
     return join(parts)
+
+
+def _span(a: float, b: float) -> tuple[float, float]:
+    return min(a, b), max(a, b)
 
 
 def _floor_paint(rng: Rng) -> Paint:
     gray = rng.uniform(0.15, 0.55) * (1 + rng.uniform(-0.1, 0.15) * np.array([1, 0, -1]))
     kind = rng.integers(4)
     if kind == 0:
-        return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, rng.choice([0.3, 0.45, 0.6, 1.0]))
+        return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, props.pick(rng, [0.3, 0.45, 0.6, 1.0]))
     if kind == 1:
         return props.timber(rng, rng.uniform(0.1, 0.2))
     if kind == 2:
         return Paint(props.tone(rng, 0.05, 0.4), rng.uniform(0.3, 0.6), 0.3, Texture.ASPHALT, 0.03)
-    return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.PLAIN)
+    return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, rng.uniform(1.5, 3))
 
 
 def _paving_paint(rng: Rng) -> Paint:
     gray = rng.uniform(0.1, 0.35) * (1 + rng.uniform(-0.08, 0.15) * np.array([1, 0, -1]))
     kind = rng.integers(4)
     if kind == 0:
-        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.TILES, rng.choice([0.3, 0.4, 0.6]))
+        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.TILES, props.pick(rng, [0.3, 0.4, 0.6]))
     if kind == 1:
-        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.BRICK, rng.choice([0.2, 0.3]))
+        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.BRICK, props.pick(rng, [0.2, 0.3]))
     if kind == 2:
-        return Paint(gray, rng.uniform(0.2, 0.35), 0.5, Texture.PLAIN)
+        return Paint(gray, rng.uniform(0.2, 0.35), 0.5, Texture.TILES, rng.uniform(1.2, 3))
     # Asphalt, from worn gray to new black.
     return Paint(gray * 0.6, rng.uniform(0.1, 0.25), 1.0, Texture.ASPHALT, rng.uniform(0.015, 0.04))
 
@@ -83,14 +87,14 @@ def _on_wall(rng: Rng, width: float) -> list[Solids]:
     """What hangs on or stands at a bay of an indoor wall."""
     x, kind = rng.uniform(-0.2, 0.2) * width, rng.integers(9)
     if kind <= 1:
-        door = [props.timber(rng, 1.5), props.lacquer(rng, 0, Texture.PANEL, 1.1)][rng.integers(2)]
+        door = props.pick(rng, [props.timber(rng, 1.5), props.lacquer(rng, 0, Texture.PANEL, 1.1)])
         frame = block(x, -0.02, (1.15, 0.08, 2.2), props.lacquer(rng))
         return [frame, block(x, -0.05, (0.95, 0.06, 2.1), door), block(x, -0.07, (0.25, 0.06, 0.9), props.GLASS, 1.0)]
     if kind == 2:
         paint = props.lacquer(rng, 0.5, Texture.POSTER, rng.uniform(0.3, 0.9))
         return [block(x, -0.02, (0.75 * width, 0.06, rng.uniform(0.7, 1.3)), paint, rng.uniform(0.9, 1.3))]
     if kind == 3:
-        bright = Paint(np.array([0.8, 0.85, 0.9]), 0.5, -4.0, rng.choice([Texture.GLASS, Texture.STRIPES]), 0.06)
+        bright = Paint(np.array([0.8, 0.85, 0.9]), 0.5, -4.0, props.pick(rng, [Texture.GLASS, Texture.STRIPES]), 0.06)
         return [
             block(x, -0.02, (0.7 * width, 0.06, 1.4), bright, 1.0),
             props.radiator(rng).moved(x, -0.12),
@@ -121,7 +125,7 @@ def _front(rng: Rng, width: float) -> list[Solids]:
     """The ground floor of a house: shop window, shutter, doors or a plain wall with bits."""
     kind, parts = rng.integers(5), []
     if kind <= 1:
-        pane = [props.GLASS, props.lacquer(rng, -1.5, Texture.SHELVES, 0.5)][rng.integers(2)]
+        pane = props.pick(rng, [props.GLASS, props.lacquer(rng, -1.5, Texture.SHELVES, 0.5)])
         parts.append(block(0, -0.02, (0.8 * width, 0.08, 2.0), pane, 0.5))
         parts += [block(x * width, -0.05, (0.09, 0.1, 2.1), props.metal(rng), 0.45) for x in (-0.4, 0.05, 0.4)]
         sign = props.lacquer(rng, 1.0, Texture.POSTER, rng.uniform(0.5, 1.4))
@@ -133,7 +137,7 @@ def _front(rng: Rng, width: float) -> list[Solids]:
         parts += [block(x * width, -0.03, (0.42 * width, 0.08, 2.5), slats) for x in (-0.25, 0.25)]
         parts.append(block(0, -0.06, (1.2, 0.1, 0.8), props.lacquer(rng, 0.0, Texture.POSTER, 0.6), 1.2))
     elif kind == 3:
-        door = [props.timber(rng, 0.3), props.lacquer(rng, 2.0, Texture.PANEL, 0.9)][rng.integers(2)]
+        door = props.pick(rng, [props.timber(rng, 0.3), props.lacquer(rng, 2.0, Texture.PANEL, 0.9)])
         x = rng.uniform(-0.3, 0.3) * width
         parts += [block(x, -0.02, (1.5, 0.08, 2.5), props.wall_paint(rng)), block(x, -0.05, (1.2, 0.08, 2.3), door)]
         parts.append(block(x, -0.3, (1.8, 0.6, 0.16), props.wall_paint(rng, Texture.TILES, 0.6)))
@@ -166,28 +170,61 @@ def _low_wall(rng: Rng) -> Solids:
     else:
         bars = Paint(props.tone(rng, 0.03, 0.4), 0.4, -1.5, Texture.FENCE, 0.12)
         front = block(0, 0, (width, 0.05, rng.uniform(1.0, 1.9)), bars)
-    back = [props.tree, props.bush, props.hedge][rng.integers(3)](rng).moved(0, rng.uniform(0.9, 2.5))
+    back = props.pick(rng, [props.tree, props.bush, props.hedge])(rng).moved(0, rng.uniform(0.9, 2.5))
     return join([front, back, props.bush(rng).moved(rng.uniform(-1, 1), 0.9)])
 
 
-STREET = (props.car, props.tree, props.bin_, props.bollard, props.lamp_post, props.sign, props.board, props.cabinet)
-STREET += (props.planter, props.cones, props.sacks, props.passer_by, props.bench, props.railing)
-PARK = (props.tree, props.bush, props.bench, props.bin_, props.lamp_post, props.hedge, props.board, props.passer_by)
-HALL = (props.column, props.planter, props.bench, props.machine, props.board, props.queue, props.bin_, props.counter)
-HALL += (props.passer_by, props.sofa, props.crates)
+STREET: tuple[Prop, ...] = (
+    props.car,
+    props.tree,
+    props.bin_,
+    props.bollard,
+    props.lamp_post,
+    props.sign,
+    props.board,
+    props.cabinet,
+)
+STREET += (props.planter, props.cones, props.sacks, props.bench, props.railing)
+PARK = (props.tree, props.bush, props.bench, props.bin_, props.lamp_post, props.hedge, props.board)
+HALL: tuple[Prop, ...] = (
+    props.column,
+    props.planter,
+    props.bench,
+    props.machine,
+    props.board,
+    props.queue,
+    props.bin_,
+    props.counter,
+)
+HALL += (props.sofa, props.crates)
+SMALL: tuple[Prop, ...] = (
+    props.bin_,
+    props.bollard,
+    props.planter,
+    props.bush,
+    props.cones,
+    props.sacks,
+    props.board,
+    props.bench,
+)
+SMALL += (props.crates, props.cabinet, props.sign)
 OFFICE = (props.desk, props.chair, props.rack, props.planter, props.cabinet, props.sofa, props.desk, props.crates)
-SHOP = (props.rack, props.rack, props.counter, props.board, props.crates, props.machine, props.passer_by)
+SHOP = (props.rack, props.rack, props.counter, props.board, props.crates, props.machine)
 STORE = (props.rack, props.crates, props.crates, props.column, props.cabinet, props.cones, props.sacks)
 
 
 def room(rng: Rng) -> tuple[Solids, Paint]:
     """A corridor, a hall, an office, a shop or a store: its solids and its floor."""
     kind = rng.integers(5)
-    wide = (rng.uniform(1.5, 2.4), *(rng.uniform(4, 7),) * 4)[kind]
-    deep = (rng.uniform(10, 20), rng.uniform(13, 22), *(rng.uniform(10, 16),) * 3)[kind]
+    wide = rng.uniform(1.5, 2.4) if kind == 0 else rng.uniform(3, 6)
+    deep = rng.uniform(10, 20) if kind < 2 else rng.uniform(9.5, 14)
     kit = (HALL, HALL, OFFICE, SHOP, STORE)[kind]
     height = rng.uniform(3.3, 4.5)
-    paint = props.brick(rng) if rng.random() < 0.12 else props.wall_paint(rng, rng.choice([0, 0, 1]), 0.4)
+    paint = (
+        props.brick(rng)
+        if rng.random() < 0.12
+        else props.wall_paint(rng, props.pick(rng, [Texture.PLAIN, Texture.PLAIN, Texture.TILES]), 0.4)
+    )
     bay = _indoor_bay(paint, props.lacquer(rng), height)
     parts = [
         row(rng, 2 * wide, bay).moved(-wide, deep),
@@ -199,9 +236,11 @@ def room(rng: Rng) -> tuple[Solids, Paint]:
     mats = [props.lacquer(rng, 0.4), _floor_paint(rng), Paint(props.tone(rng, 0.05, 0.5), 0.5, 3.0)]
     parts += [*lamps, flats(rng, mats, 7, deep)]
     if kind:
-        parts.append(scatter(rng, kit, 12, (-wide + 0.6, wide - 0.6), (max(8.0, 0.62 * deep), deep - 0.8)))
+        parts.append(scatter(rng, kit, 12, (-wide + 0.6, wide - 0.6), (0.6 * deep, deep - 0.8)))
+        parts.append(scatter(rng, kit, 4, (-2.5, 2.5), (5.5, 0.6 * deep)))
+        parts.append(scatter(rng, [props.passer_by], int(rng.integers(3)), (-3, 3), (12.5, max(13, deep - 1))))
         for side in (-1, 1):
-            parts.append(scatter(rng, kit, 8, tuple(sorted((side * wide * 0.5, side * (wide - 0.6)))), (2.5, deep)))
+            parts.append(scatter(rng, kit, 8, _span(side * wide * 0.5, side * (wide - 0.6)), (2.5, deep)))
     return join(parts), _floor_paint(rng)
 
 
@@ -240,7 +279,7 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
     deep = (rng.uniform(19, 26), rng.uniform(15, 26), rng.uniform(18, 26), rng.uniform(18, 28), rng.uniform(18, 30))[
         kind
     ]
-    wide = (rng.uniform(5, 8), rng.uniform(6, 10), rng.uniform(7, 11), rng.uniform(7, 10), rng.uniform(2.2, 3.6))[kind]
+    wide = (rng.uniform(4, 7), rng.uniform(4, 8), rng.uniform(4, 9), rng.uniform(5, 9), rng.uniform(2.2, 3.6))[kind]
     ground = props.lawn(rng) if kind == 2 and rng.random() < 0.6 else _paving_paint(rng)
     patches = [_paving_paint(rng), _paving_paint(rng), Paint(np.full(3, 0.06), 0.12, 2.0, Texture.ASPHALT, 0.02)]
     parts = [*_yard(rng, deep, wide), flats(rng, patches, 9, deep)]
@@ -258,10 +297,12 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
         for x in np.arange(-8.1, 8.2, 2.7):
             parts.append(block(x, start + 2.5, (0.12, 5, 0.02), white))
             if rng.random() < 0.65:
-                parts.append(props.car(rng).moved(x + 1.35, start + 2.5, math.pi / 2 * rng.choice([-1, 1])))
+                parts.append(props.car(rng).moved(x + 1.35, start + 2.5, math.pi / 2 * props.pick(rng, [-1, 1])))
     if rng.random() < 0.3:
         parts.append(props.shelter(rng).moved(rng.uniform(-4, 4), rng.uniform(11, 14)))
     parts.append(scatter(rng, kit, 14, (-min(wide, 6.0), min(wide, 6.0)), (9, min(deep - 1, 18))))
+    parts.append(scatter(rng, SMALL, 5, (-2.8, 2.8), (5.5, 10)))
+    parts.append(scatter(rng, [props.passer_by], int(rng.integers(4)), (-5, 5), (13.5, deep - 1)))
     for side in (-1, 1):
-        parts.append(scatter(rng, kit, 5, tuple(sorted((side * 2.4, side * max(2.6, wide - 0.8)))), (4, 9)))
+        parts.append(scatter(rng, kit, 5, _span(side * 2.4, side * max(2.6, wide - 0.8)), (4, 9)))
     return join(parts), ground

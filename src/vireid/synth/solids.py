@@ -121,7 +121,9 @@ class Solids:
         return replace(self, seed=rng.integers(1, 1 << 20, len(self)).astype(np.int32))
 
     def visible(self, origin: Array, forward: Array, tangent: float) -> Array:
-        """Mask `(N,)` of the solids whose bounding sphere meets a cone.
+        """Mask `(N,)` of the solids that may meet a cone; none that does is left out.
+
+        A solid is left out if one of eight planes around the cone has all corners of its box outside.
 
         Args:
             origin: `(3,)` the tip of the cone.
@@ -129,13 +131,21 @@ class Solids:
             tangent: of the angle between axis and side.
         """
         axis = np.asarray(forward, np.float64) / np.linalg.norm(forward)
-        offset = self.center - np.asarray(origin, np.float64)
-        along = offset @ axis
-        aside = np.linalg.norm(offset - along[:, None] * axis, axis=1)
-        sine, cosine = tangent / math.hypot(1, tangent), 1 / math.hypot(1, tangent)
-        reach = np.linalg.norm(self.half, axis=1) + 1e-3
-        near: Array = (aside * cosine - along * sine <= reach) & (along >= -reach)
+        right = np.cross(axis, [0, 0, 1] if abs(axis[2]) < 0.9 else [1, 0, 0])
+        right /= np.linalg.norm(right)
+        turns = np.arange(8) * math.pi / 4
+        planes = np.cos(turns)[:, None] * right + np.sin(turns)[:, None] * np.cross(right, axis) - tangent * axis
+        corners = self._corners() - np.asarray(origin, np.float64)
+        near: Array = ((corners @ planes.T).min(1) <= 1e-3).all(1) & ((corners @ axis).max(1) > 0)
         return near
+
+    def _corners(self) -> Array:
+        """Corners `(N, 8, 3)` of the boxes around the solids."""
+        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+        local = signs * self.half[:, None]
+        c, s = np.cos(self.yaw)[:, None], np.sin(self.yaw)[:, None]
+        x, y = c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]
+        return np.asarray(self.center[:, None] + np.stack([x, y, local[..., 2]], -1))
 
     def in_view(self, origin: Array, forward: Array, tangent: float) -> "Solids":
         """Those of which a ray inside the cone of `visible` can meet any."""
@@ -162,7 +172,7 @@ def join(parts: Sequence[Solids]) -> Solids:
     return Solids(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Solids)))
 
 
-def solid(kind: Kind, center: Sequence[float], half: Sequence[float], paint: Paint, yaw: float = 0.0) -> Solids:
+def solid(kind: Kind, center: Sequence[float], half: Sequence[float] | Array, paint: Paint, yaw: float = 0.0) -> Solids:
     """One solid; `center` and `half` are (x, y, z) in metres, `yaw` radians about z."""
     return Solids(
         kind=np.array([kind], np.int32),
@@ -178,7 +188,9 @@ def solid(kind: Kind, center: Sequence[float], half: Sequence[float], paint: Pai
     )
 
 
-def block(x: float, y: float, size: Sequence[float], paint: Paint, bottom: float = 0.0, yaw: float = 0.0) -> Solids:
+def block(
+    x: float, y: float, size: Sequence[float] | Array, paint: Paint, bottom: float = 0.0, yaw: float = 0.0
+) -> Solids:
     """A box of full `size` (x, y, z) metres over (x, y), standing at the height `bottom`."""
     return solid(Kind.BOX, (x, y, bottom + size[2] / 2), [s / 2 for s in size], paint, yaw)
 
@@ -188,6 +200,6 @@ def post(x: float, y: float, radius: float, height: float, paint: Paint, bottom:
     return solid(Kind.CYLINDER, (x, y, bottom + height / 2), (radius, radius, height / 2), paint)
 
 
-def ball(center: Sequence[float], half: Sequence[float], paint: Paint, yaw: float = 0.0) -> Solids:
+def ball(center: Sequence[float], half: Sequence[float] | Array, paint: Paint, yaw: float = 0.0) -> Solids:
     """An ellipsoid with half axes `half` (x, y, z) metres."""
     return solid(Kind.ELLIPSOID, center, half, paint, yaw)
