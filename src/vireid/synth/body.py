@@ -1,21 +1,20 @@
-"""Walking human bodies from the anny model, with per-vertex canonical coordinates.
+"""Posed human bodies from the anny model, with per-vertex canonical coordinates.
 
-Units are metres and radians unless a name says degrees; z points up and the body faces -y.
+Units are metres; z points up and the body faces -y.
 Shapes: B poses, J bones, V vertices, F triangles.
 """
 
-import contextlib
-import io
-import math
-import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
+
+from vireid.synth.bodymodel import load_body_model
+from vireid.synth.poses import Gait, Posture, rotations
 
 Array = npt.NDArray[Any]
 
@@ -50,13 +49,8 @@ X, Y, Z, ARM, LEG, TORSO, IN_ARM, IN_LEG, IN_HEAD, HEAD_X, HEAD_Y, HEAD_Z, IN_HA
 COLUMNS = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Gait:
-    """How somebody walks: stride and arm swing and forward lean in degrees."""
-
-    stride: float
-    arm_swing: float
-    slouch: float
+# How high a foot stays above the ground on a bicycle's pedal.
+PEDAL = 0.13
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,100 +58,81 @@ class Posed:
     """A batch of posed bodies of one person.
 
     Attributes:
-        vertices: `(B, V, 3)`, feet at z = 0.
+        postures: B postures.
+        vertices: `(B, V, 3)`, feet (or the lower pedal's, `PEDAL`) at z = 0.
         bones: `(B, J, 4, 4)` posed bone frames.
         rest_bones: `(J, 4, 4)` bone frames of the rest pose.
         attributes: `(V, COLUMNS)` canonical attributes of the rest shape.
     """
 
+    postures: tuple[Posture, ...]
     vertices: Array
     bones: Array
     rest_bones: Array
     attributes: Array
 
+    def transforms(self) -> Array:
+        """What carries rest points along with each bone: `(B, J, 3, 4)`."""
+        inverse = np.linalg.inv(self.rest_bones.astype(np.float64))
+        return np.asarray((self.bones @ inverse)[:, :, :3], np.float32)
+
 
 class Body:
-    """The anny body model with its topology, Laplacian and region weights."""
+    """The anny body model with its topology, skinning weights and Laplacian."""
 
     def __init__(self) -> None:
-        # anny replaces sys.stdout when imported, which would break redirected output.
-        stdout = sys.stdout
-        with contextlib.redirect_stdout(io.StringIO()):
-            import anny
-
-            self.model = anny.Anny(local_changes=list(LOCAL_CHANGES)).to(dtype=torch.float32)
-        sys.stdout = stdout
-        model = self.model
+        model = self.model = load_body_model()
         self.faces: Array = model.faces.numpy().astype(np.int32)
         self.bone = {name: i for i, name in enumerate(model.bone_labels)}
-        weights = np.zeros((len(model.template_vertices), model.bone_count), np.float32)
-        rows = np.arange(len(weights))[:, None]
-        np.add.at(weights, (rows, model.vertex_bone_indices.numpy()), model.vertex_bone_weights.numpy())
-
-        def region(prefixes: tuple[str, ...]) -> Array:
-            columns = [i for name, i in self.bone.items() if name.startswith(prefixes)]
-            return np.asarray(weights[:, columns].sum(1))
-
+        count = len(model.template_vertices)
+        indices, weights = model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy()
+        rows = np.arange(count)[:, None].repeat(indices.shape[1], 1)
+        shape = (count, model.bone_count)
+        self.weights = sparse.csr_array((weights.ravel(), (rows.ravel(), indices.ravel())), shape, dtype=np.float32)
+        self.weights.eliminate_zeros()
         hand = ("wrist", "finger", "metac")
         self.regions = {
-            IN_ARM: region(("upperarm", "lowerarm", *hand)),
-            IN_HAND: region(hand),
-            IN_LEG: region(("upperleg", "lowerleg", "foot", "toe")),
-            IN_FOOT: region(("foot", "toe")),
-            IN_HEAD: region(("head", "eye.", "neck03")),
-            IN_EYE: region(("eye.",)),
+            IN_ARM: self._region(("upperarm", "lowerarm", *hand)),
+            IN_HAND: self._region(hand),
+            IN_LEG: self._region(("upperleg", "lowerleg", "foot", "toe")),
+            IN_FOOT: self._region(("foot", "toe")),
+            IN_HEAD: self._region(("head", "eye.", "neck03")),
+            IN_EYE: self._region(("eye.",)),
         }
-        self.laplacian = _laplacian(self.faces, len(weights))
+        # Fingers, toes and the face make up most vertices, and no cloth lies there.
+        bare = (self.regions[IN_HAND] > 0.9) | (self.regions[IN_HEAD] > 0.9)
+        self.clothable: Array = np.flatnonzero(~bare)
+        self._average = _averaging(self.faces, count)
+        self._cloth_average = self._average[self.clothable]
+
+    def _region(self, prefixes: tuple[str, ...]) -> Array:
+        columns = [i for name, i in self.bone.items() if name.startswith(prefixes)]
+        return np.asarray(self.weights[:, columns].sum(1)).ravel()
 
     def smooth(self, values: Array, steps: int) -> Array:
-        """Average `(V, C)` values with their neighbours, `steps` times."""
-        tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+        """Average `(V, C)` values with their neighbours, `steps` times, where cloth may lie."""
+        result = np.array(values, np.float32)
         for _ in range(steps):
-            tensor = 0.5 * tensor + 0.5 * (self.laplacian @ tensor)
-        return np.asarray(tensor.numpy())
-
-    def walk(self, phase: float, gait: Gait) -> torch.Tensor:
-        """Bone rotations `(J, 4, 4)` of one instant of a walk; phase 0 to 2 pi is one step cycle.
-
-        An analytic gait: cosine hip swing, a Gaussian knee bend in the swing phase, arms opposite to
-        the legs.
-        """
-        pose = torch.eye(4).repeat(self.model.bone_count, 1, 1)
-
-        def turn(bone: str, rotation: torch.Tensor) -> None:
-            pose[self.bone[bone], :3, :3] = rotation @ pose[self.bone[bone], :3, :3]
-
-        for side, sign, offset in (("L", 1, 0.0), ("R", -1, math.pi)):
-            angle = (phase + offset) % (2 * math.pi)
-            hip = gait.stride * math.cos(angle) + 4
-            knee = 6 + 52 * math.exp(-(((angle - 1.42 * math.pi) / (0.27 * math.pi)) ** 2))
-            swing = -gait.arm_swing * math.cos(angle) - 2
-            turn(f"upperleg01.{side}", _rotation(1, sign * 7) @ _rotation(0, -hip))
-            turn(f"lowerleg01.{side}", _rotation(0, knee))
-            turn(f"foot.{side}", _rotation(0, (hip - knee) * 0.45))
-            turn(f"upperarm01.{side}", _rotation(0, -swing) @ _rotation(1, sign * 29))
-            turn(f"lowerarm01.{side}", _rotation(0, 36 - max(0.0, swing) * 0.5))
-            for finger in range(2, 6):
-                for joint in (1, 2):
-                    turn(f"finger{finger}-{joint}.{side}", _rotation(1, sign * 18))
-        turn("spine03", _rotation(2, 5 * math.cos(phase)) @ _rotation(0, gait.slouch))
-        turn("root", _rotation(2, -4 * math.cos(phase)))
-        turn("neck01", _rotation(0, -gait.slouch * 0.4))
-        return pose
+            result[self.clothable] = self._cloth_average @ result
+        return result
 
     @torch.no_grad()
-    def pose(self, phases: list[float], gait: Gait, phenotype: dict[str, float], changes: Array) -> Posed:
-        """Bodies of one person at several gait phases.
+    def pose(self, postures: Sequence[Posture], gait: Gait, phenotype: dict[str, float], changes: Array) -> Posed:
+        """Bodies of one person in several postures.
 
         Args:
-            phases: B gait phases in radians.
+            postures: B postures.
             gait: how the person walks.
             phenotype: anny's phenotype values, each 0 to 1.
             changes: one value in -1 to 1 for each of `LOCAL_CHANGES`.
         """
-        count = len(phases)
+        count = len(postures)
+        pose = np.tile(np.eye(4, dtype=np.float32), (count, self.model.bone_count, 1, 1))
+        for k, posture in enumerate(postures):
+            for name, matrix in rotations(posture, gait).items():
+                pose[k, self.bone[name], :3, :3] = matrix
         out = self.model(
-            pose_parameters=torch.stack([self.walk(phase, gait) for phase in phases]),
+            pose_parameters=torch.from_numpy(pose),
             phenotype_kwargs={k: torch.full((count,), float(v)) for k, v in phenotype.items()},
             local_changes_kwargs={
                 k: torch.full((count,), float(v)) for k, v in zip(LOCAL_CHANGES, changes, strict=True)
@@ -166,11 +141,12 @@ class Body:
         vertices = out["vertices"].numpy().astype(np.float32).copy()
         bones = out["bone_poses"].numpy().copy()
         ground = vertices[:, :, 2].min(1)
+        ground -= [PEDAL if posture.activity == "cycling" else 0.0 for posture in postures]
         vertices[:, :, 2] -= ground[:, None]
         bones[:, :, 2, 3] -= ground[:, None]
         rest_bones = out["rest_bone_poses"][0].numpy()
         rest = out["rest_vertices"][0].numpy()
-        return Posed(vertices, bones, rest_bones, self._attributes(rest, rest_bones[:, :3, 3]))
+        return Posed(tuple(postures), vertices, bones, rest_bones, self._attributes(rest, rest_bones[:, :3, 3]))
 
     def _attributes(self, rest: Array, joints: Array) -> Array:
         at: Callable[[str], Array] = lambda name: joints[self.bone[name]]  # noqa: E731
@@ -192,16 +168,6 @@ class Body:
         return result
 
 
-def _rotation(axis: int, degrees: float) -> torch.Tensor:
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    rows = {
-        0: [[1, 0, 0], [0, c, -s], [0, s, c]],
-        1: [[c, 0, s], [0, 1, 0], [-s, 0, c]],
-        2: [[c, -s, 0], [s, c, 0], [0, 0, 1]],
-    }
-    return torch.tensor(rows[axis], dtype=torch.float32)
-
-
 def _along(points: Array, start: Array, middle: Array, end: Array) -> Array:
     """Distance along a two-bone limb: 0 at its start, 1 at its middle joint, 2 at its end."""
     upper, lower = middle - start, end - middle
@@ -210,14 +176,12 @@ def _along(points: Array, start: Array, middle: Array, end: Array) -> Array:
     return np.asarray(np.where(second > 0, 1 + second, np.minimum(first, 1)))
 
 
-def _laplacian(faces: Array, count: int) -> torch.Tensor:
-    """Row-normalised `(V, V)` adjacency of the mesh."""
+def _averaging(faces: Array, count: int) -> sparse.csr_array:
+    """`(V, V)`: half a vertex itself, half the mean of its neighbours."""
     pairs = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     edges = np.unique(np.sort(pairs, 1), axis=0)
-    rows = np.concatenate([edges[:, 0], edges[:, 1]])
-    columns = np.concatenate([edges[:, 1], edges[:, 0]])
-    values = torch.tensor(1 / np.bincount(rows, minlength=count)[rows], dtype=torch.float32)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse")  # torch calls the format beta, once per process
-        matrix = torch.sparse_coo_tensor(torch.from_numpy(np.stack([rows, columns])), values, (count, count))
-        return matrix.coalesce().to_sparse_csr()
+    rows = np.concatenate([edges[:, 0], edges[:, 1], np.arange(count)])
+    columns = np.concatenate([edges[:, 1], edges[:, 0], np.arange(count)])
+    degree = np.bincount(edges.ravel(), minlength=count)
+    values = np.concatenate([0.5 / degree[rows[: 2 * len(edges)]], np.full(count, 0.5)])
+    return sparse.csr_array((values.astype(np.float32), (rows, columns)), (count, count))

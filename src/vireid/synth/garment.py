@@ -1,49 +1,41 @@
-"""Dress a posed body: offset cloth, hanging skirts and coats, hair, hats, shoes and bags.
+"""Dress posed bodies: cloth that moves with the bones, hanging skirts and coats, and everything worn or carried.
 
-Cloth that follows the body is the body mesh itself, smoothed and pushed outward where the canonical
-attributes say the garment is; only what hangs or is rigid gets its own surface.
+Shapes: B poses, V vertices, F triangles.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from vireid.synth import body as b
-from vireid.synth.body import Body, Posed
+from vireid.synth.accessories import make_accessories
+from vireid.synth.body import COLUMNS, Body, Posed
+from vireid.synth.carried import Thing, make_carried
+from vireid.synth.cloth import beard_mask, bottom_mask, hair_mask, tailor, top_mask
+from vireid.synth.fit import Fit, Part, Piece
+from vireid.synth.hair import make_head
 from vireid.synth.identity import Day, Identity
-from vireid.synth.raycast import Mesh, fractal_noise
-from vireid.synth.shapes import Surface, envelope, superellipsoid, vertex_normals
+from vireid.synth.shapes import FRONT, hanging, rings, vertex_normals
+
+__all__ = ["Figure", "Part", "beard_mask", "bottom_mask", "dress", "hair_mask", "top_mask"]
 
 Array = npt.NDArray[Any]
 
 
-class Part(IntEnum):
-    """Which surface a triangle belongs to."""
-
-    BODY = 0
-    SKIRT = 1
-    COAT = 2
-    HAIR = 3
-    BAG = 4
-    HAT = 5
-    HOOD = 6
-    SHOE = 7
-
-
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A dressed person, ready to be cast.
+    """A dressed person.
 
     Attributes:
-        vertices: `(V, 3)` standing at the origin, facing -y.
-        faces: `(F, 3)`.
-        normals: `(V, 3)` unit vectors.
-        attributes: `(V, COLUMNS)`, canonical on the body, position only on other parts.
-        parts: `(F,)` values of `Part`.
-        mesh: the same triangles for ray casting.
+        vertices: `(V, 3)` float32, standing at the origin, facing -y.
+        faces: `(F, 3)` int32.
+        normals: `(V, 3)` float32 unit vectors.
+        attributes: `(V, COLUMNS)` float32: canonical on the body; on other parts only the position for patterns.
+        parts: `(F,)` int32, values of `Part`.
     """
 
     vertices: Array
@@ -51,175 +43,167 @@ class Figure:
     normals: Array
     attributes: Array
     parts: Array
-    mesh: Mesh
 
 
-def top_mask(attributes: Array, sleeve: float, hem: float) -> Array:
-    """Where on the body the upper garment lies: `(N,)` bool."""
-    a = attributes
-    torso = (a[:, b.TORSO] > hem) & (a[:, b.IN_HEAD] < 0.5) & (a[:, b.TORSO] < 1.02)
-    return np.where(a[:, b.IN_ARM] > 0.5, a[:, b.ARM] < sleeve, torso)
+def dress(body: Body, person: Identity, day: Day, posed: Posed, indices: Sequence[int]) -> list[Figure]:
+    """The dressed figures of the poses `indices` of `posed`."""
+    if not len(indices):
+        return []
+    a, joints = posed.attributes, posed.rest_bones[:, :3, 3]
+    surface = tailor(body, person, day, a, joints)
+    fit = Fit(body, a, surface, joints)
+    pieces = make_head(person, day, fit) + make_accessories(person, day, fit)
+    vertices = _posed(body, fit, pieces, posed.transforms()[list(indices)])
+    clothed = top_mask(a, day.top.sleeve, day.top.hem) | bottom_mask(a, person.bottom.leg)
+    vertices[: len(surface)] = _settle(body, vertices[: len(surface)], clothed)
+    common = _Common(body, a, pieces)
+    hung = [_hanging(body, person, day, posed, k, vertices[: len(surface), n]) for n, k in enumerate(indices)]
+    vertices = common.append(vertices, hung)
+    normals = vertex_normals(vertices, common.faces)
+    return [
+        common.figure(vertices[:, n], normals[:, n], make_carried(body, person, day, posed, k))
+        for n, k in enumerate(indices)
+    ]
 
 
-def bottom_mask(attributes: Array, leg: float) -> Array:
-    """Where on the body the lower garment lies: `(N,)` bool."""
-    a = attributes
-    below_waist = (a[:, b.TORSO] < 0.24) & (a[:, b.IN_ARM] < 0.5)
-    return below_waist & (a[:, b.LEG] < leg) & (a[:, b.IN_FOOT] < 0.6)
+def _posed(body: Body, fit: Fit, pieces: list[Piece], transforms: Array) -> Array:
+    """The clothed body and its pieces in B poses: `(V, B, 3)`."""
+    count = len(transforms)
+    weights = sparse.vstack([body.weights, *(fit.weights(piece) for piece in pieces)], format="csr")
+    rest = np.concatenate([fit.surface, *(piece.points for piece in pieces)]).astype(np.float32)
+    moved = weights @ np.ascontiguousarray(transforms.transpose(1, 0, 2, 3)).reshape(-1, count * 12)
+    moved = moved.reshape(len(rest), count, 3, 4)
+    turned = moved[..., 0] * rest[:, None, :1] + moved[..., 1] * rest[:, None, 1:2] + moved[..., 2] * rest[:, None, 2:]
+    return np.asarray(turned + moved[..., 3], np.float32)
 
 
-def hair_mask(attributes: Array) -> Array:
-    """Where on the head hair grows: `(N,)` bool; the face lies towards negative y."""
-    x, y, z = (attributes[:, column] for column in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
-    ears = (np.abs(x) > 0.62) & (z < 0.2) & (y < 0.75)
-    return np.asarray((z > 0.62 - 0.85 * (y + 0.75)) & ~ears & (z > -1.0))
+def _settle(body: Body, vertices: Array, clothed: Array) -> Array:
+    """Cloth `(V, B, 3)` without the creases that bent joints press into it."""
+    flat = vertices.reshape(len(vertices), -1)
+    smooth = body.smooth(flat, 2)
+    result = flat.copy()
+    result[clothed] = smooth[clothed]
+    return np.asarray(result.reshape(vertices.shape))
 
 
-def dress(body: Body, person: Identity, day: Day, posed: Posed, index: int) -> Figure:
-    """The dressed figure of pose `index` of `posed`."""
-    surface = _cloth(body, person, day, posed.vertices[index], posed.attributes)
-    parts: list[tuple[Part, Surface, Array | None]] = []
-    rig = _Rig(body, posed, index)
-    parts += _hanging(person, surface, posed.attributes, rig)
-    parts += _head(person, day, rig)
-    parts += _shoes(posed.attributes, rig)
-    parts += _bag(day, rig)
-    return _join(surface, body.faces, posed.attributes, parts)
+@dataclass(frozen=True, slots=True)
+class _Hung:
+    part: Part
+    points: Array
+    faces: Array
+    local: Array
 
 
-class _Rig:
-    """Carries points from the rest frame of a bone to its pose."""
-
-    def __init__(self, body: Body, posed: Posed, index: int) -> None:
-        self._index, self._bones, self._rest = body.bone, posed.bones[index], posed.rest_bones
-
-    def at(self, bone: str) -> Array:
-        return np.asarray(self._bones[self._index[bone], :3, 3])
-
-    def rest(self, bone: str) -> Array:
-        return np.asarray(self._rest[self._index[bone], :3, 3])
-
-    def attach(self, bone: str, points: Array) -> Array:
-        i = self._index[bone]
-        turn = self._bones[i, :3, :3] @ self._rest[i, :3, :3].T
-        return np.asarray(points @ turn.T + self._bones[i, :3, 3])
+_RINGS, _AROUND = 11, 40
 
 
-_HAIR_THICKNESS = {"short": 0.012, "bob": 0.028, "long": 0.024, "bald": 0.0}
-
-
-def _cloth(body: Body, person: Identity, day: Day, vertices: Array, a: Array) -> Array:
-    """Body vertices pushed out to where the cloth is."""
-    top, bottom = person.top, person.bottom
-    in_top = top_mask(a, top.sleeve, top.hem)
-    in_bottom = ~in_top & bottom_mask(a, bottom.leg)
-    in_shoe = (a[:, b.LEG] > 1.93) & (a[:, b.IN_FOOT] > 0.25)
-    # Anatomy under cloth and toes in shoes are smoothed away; the more, the thicker the garment.
-    thick = top.offset > 0.02
-    keep = np.where(in_shoe, 0.15, np.where(in_top, 0.06 if thick else 0.22, np.where(in_bottom, 0.2, 1.0)))
-    smooth = body.smooth(vertices, 30 if thick else 14)
-    vertices = smooth + keep[:, None].astype(np.float32) * (vertices - smooth)
-    offset = np.zeros(len(vertices), np.float32)
-    fold = fractal_noise(a[:, :3] * [11, 11, 16], day.fold_seed, 2) - 0.5
-    cuff = 1 + 0.8 * np.clip((a[:, b.ARM] - 0.2) / 1.5, 0, 1) * (a[:, b.IN_ARM] > 0.5)
-    offset[in_top] = (top.offset * cuff + fold * (top.offset + 0.004) * 1.5)[in_top]
-    wide = 1 + 0.9 * np.clip(a[:, b.LEG] / 1.9, 0, 1)
-    offset[in_bottom] = (bottom.offset * wide + fold * (bottom.offset + 0.006) * 1.6)[in_bottom]
-    offset[in_shoe] = 0.012
-    in_hair = hair_mask(a) & (a[:, b.IN_HEAD] > 0.3)
-    strands = 0.6 + fractal_noise(a[in_hair, b.HEAD_X : b.HEAD_Z + 1] * 4, 3)
-    offset[in_hair] = np.maximum(offset[in_hair], 0) + _HAIR_THICKNESS[person.hair_style] * strands
-    return np.asarray(vertices + vertex_normals(vertices, body.faces) * body.smooth(offset[:, None], 2))
-
-
-def _hanging(person: Identity, vertices: Array, a: Array, rig: _Rig) -> list[tuple[Part, Surface, Array | None]]:
+def _hanging(body: Body, person: Identity, day: Day, posed: Posed, index: int, surface: Array) -> list[_Hung]:
     """Skirt first, then the coat over everything below it, the skirt included."""
-    result: list[tuple[Part, Surface, Array | None]] = []
-    waist = rig.at("spine04")[2]
-    knee = (rig.at("lowerleg01.L")[2] + rig.at("lowerleg01.R")[2]) / 2
-    center = rig.at("root")[:2]
-    covered = vertices[a[:, b.IN_ARM] < 0.5]
-    if person.bottom.kind == "skirt":
-        heights = np.linspace(waist + 0.045, waist - (waist - knee) * person.bottom.skirt_length, 9)
-        skirt = envelope(covered, heights, center, 0.05)
-        result.append((Part.SKIRT, skirt, None))
-        covered = np.concatenate([covered, _ring_points(skirt[0], 9)])
-    if person.top.kind == "coat":
-        heights = np.linspace(waist + 0.06, waist - (waist - knee) * person.top.coat_length, 9)
-        coat, faces = envelope(covered, heights, center, 0.035)
-        coat[:, :2] += (coat[:, :2] - center) * 0.04
-        result.append((Part.COAT, (coat, faces), None))
+    a, top, bottom = posed.attributes, day.top, person.bottom
+
+    def at(bone: str) -> Array:
+        return np.asarray(posed.bones[index, body.bone[bone], :3, 3], np.float64)
+
+    waist, center = at("spine04")[2], at("root")[:2]
+    knee = (at("lowerleg01.L")[2] + at("lowerleg01.R")[2]) / 2
+    # In a riding or running body a knee may come up to the waist; cloth still has the length it was cut to.
+    rest = posed.rest_bones[:, 2, 3]
+    length = rest[body.bone["spine04"]] - rest[body.bone["lowerleg01.L"]]
+    length = max(0.6 * length, min(length, waist - knee))
+    covered = surface[a[:, b.IN_ARM] < 0.5].astype(np.float64)
+    result: list[_Hung] = []
+    skirt = None
+    if bottom.kind == "skirt":
+        outer = top.hem < 0.2
+        inside = surface[(a[:, b.IN_ARM] < 0.5) & (a[:, b.TORSO] < (top.hem if outer else 2.0))]
+        start = surface[np.abs(a[:, b.TORSO] - top.hem) < 0.04][:, 2].mean() + 0.01 if outer else waist + 0.045
+        heights = np.linspace(start, waist - length * bottom.skirt_length, _RINGS)
+        heights = np.maximum(heights, 0.06)
+        skirt = hanging(inside, heights, center, bottom.skirt_flare, 0.5, _AROUND)
+        result.append(_hung(Part.SKIRT, skirt, heights, center, waist))
+        skirt_heights = heights
+    if top.kind == "coat":
+        heights = np.maximum(np.linspace(waist + 0.06, waist - length * top.coat_length, _RINGS), 0.06)
+        coat = hanging(covered, heights, center, 0.04, 0.3, _AROUND) + 0.006
+        if skirt is not None:
+            coat = np.maximum(coat, _at_heights(skirt, skirt_heights, heights) + 0.012)
+            for k in range(1, _RINGS):
+                coat[k] = np.maximum(coat[k], coat[k - 1] * 0.95)
+        result.append(_hung(Part.COAT, coat, heights, center, waist, top.is_open))
     return result
 
 
-def _ring_points(vertices: Array, rings: int, between: int = 4) -> Array:
-    """Points along a ringed surface, dense enough in height to be seen by another envelope."""
-    grid = vertices.reshape(rings, -1, 3)
-    steps = np.linspace(0, 1, between, endpoint=False)[:, None, None, None]
-    return np.asarray((grid[:-1] * (1 - steps) + grid[1:] * steps).reshape(-1, 3))
-
-
-def _head(person: Identity, day: Day, rig: _Rig) -> list[tuple[Part, Surface, Array | None]]:
-    result: list[tuple[Part, Surface, Array | None]] = []
-
-    def add(part: Part, center: tuple[float, ...], radii: tuple[float, ...]) -> None:
-        local, faces = superellipsoid(np.array(center), np.array(radii))
-        result.append((part, (rig.attach("head", local), faces), local))
-
-    if person.hair_style == "bob":
-        add(Part.HAIR, (0, 0.065, 0.01), (0.088, 0.06, 0.15))
-    if person.hair_style == "long":
-        add(Part.HAIR, (0, 0.085, -0.07), (0.09, 0.055, 0.24))
-    if person.top.hood_up:
-        add(Part.HOOD, (0, 0.085, 0.07), (0.125, 0.115, 0.165))
-    elif day.hat:
-        add(Part.HAT, (0, 0.01, 0.13), (0.097, 0.115, 0.07))
-        add(Part.HAT, (0, -0.06, 0.115), (0.09, 0.1, 0.012))
+def _at_heights(radii: Array, heights: Array, wanted: Array) -> Array:
+    """Radii `(K, C)` at other heights, the greatest within half a ring's distance, 0 beyond the surface."""
+    step = abs(heights[0] - heights[-1]) / (len(heights) - 1)
+    result = np.zeros((len(wanted), radii.shape[1]))
+    for k, z in enumerate(wanted):
+        reach = max(step, abs(wanted[0] - wanted[-1]) / (len(wanted) - 1)) * 1.01
+        near = np.abs(heights - z) <= reach
+        if near.any():
+            result[k] = radii[near].max(0)
     return result
 
 
-def _shoes(a: Array, rig: _Rig) -> list[tuple[Part, Surface, Array | None]]:
-    result: list[tuple[Part, Surface, Array | None]] = []
-    for side, sign in (("L", 1), ("R", -1)):
-        foot = a[(a[:, b.IN_FOOT] > 0.5) & (a[:, b.X] * sign > 0)][:, :3]
-        low, high = foot.min(0), foot.max(0)
-        origin = rig.rest(f"foot.{side}")
-        center, radii = (low + high) / 2 - origin, (high - low) / 2 * [1.02, 1.07, 0.62]
-        center[2] = low[2] - origin[2] + radii[2] - 0.004
-        local, faces = superellipsoid(center, radii, 0.62, 20, 12)
-        toe = np.clip(-(local[:, 1] - center[1]) / radii[1], 0, 1)
-        local[:, 2] -= toe * 0.3 * np.clip(local[:, 2] - center[2], 0, 1)
-        result.append((Part.SHOE, (rig.attach(f"foot.{side}", local), faces), local))
-    return result
+def _hung(part: Part, radii: Array, heights: Array, center: Array, waist: float, is_open: bool = False) -> _Hung:
+    points, faces = rings(radii, heights, center)
+    # Patterns lie on a cylinder that does not move with the stride.
+    local, _ = rings(np.full_like(radii, 0.17), heights - waist + 0.26, np.zeros(2))
+    if is_open:
+        angle = np.arctan2(*(points[:, 1::-1] - center[::-1]).T)
+        down = np.repeat(np.linspace(0, 1, len(radii)), radii.shape[1])
+        outside = np.abs(np.angle(np.exp(1j * (angle - FRONT)))) > 0.34 + 0.2 * down
+        faces = faces[outside[faces].all(1)]
+    return _Hung(part, points, faces, local)
 
 
-def _bag(day: Day, rig: _Rig) -> list[tuple[Part, Surface, Array | None]]:
-    result: list[tuple[Part, Surface, Array | None]] = []
-    if day.bag == "backpack":
-        boxes: list[tuple[tuple[float, ...], tuple[float, ...], float]] = [
-            ((0, 0.185, 0.06), (0.155, 0.085, 0.22), 0.45)
-        ]
-        boxes += [((sign * 0.1, -0.02, 0.12), (0.024, 0.165, 0.2), 0.7) for sign in (-1, 1)]
-        for center, radii, exponent in boxes:
-            local, faces = superellipsoid(np.array(center), np.array(radii), exponent, 24, 14)
-            result.append((Part.BAG, (rig.attach("spine02", local), faces), local))
-    if day.bag == "handbag":
-        local, faces = superellipsoid(np.array((0.03, 0, -0.26)), np.array((0.06, 0.15, 0.13)), 0.45, 24, 14)
-        result.append((Part.BAG, (local + rig.at("wrist.L"), faces), local))
-    return result
+class _Common:
+    """What all poses of a person share: triangles, parts and attributes."""
 
+    def __init__(self, body: Body, attributes: Array, pieces: list[Piece]) -> None:
+        self._attributes = [attributes]
+        self._faces = [body.faces]
+        self._parts = [np.zeros(len(body.faces), np.int32)]
+        self._count = len(attributes)
+        for piece in pieces:
+            self._add(piece.part, piece.points if piece.local is None else piece.local, piece.faces)
+        self.faces = np.concatenate(self._faces)
 
-def _join(surface: Array, faces: Array, a: Array, parts: list[tuple[Part, Surface, Array | None]]) -> Figure:
-    vertices, triangles, attributes = [surface], [faces], [a]
-    labels = [np.zeros(len(faces), np.int8)]
-    start = len(surface)
-    for part, (points, indices), local in parts:
-        extra = np.zeros((len(points), a.shape[1]), np.float32)
-        extra[:, :3] = points if local is None else local
-        vertices.append(points.astype(np.float32))
-        triangles.append((indices + start).astype(np.int32))
-        attributes.append(extra)
-        labels.append(np.full(len(indices), int(part), np.int8))
-        start += len(points)
-    v, f = np.concatenate(vertices).astype(np.float32), np.concatenate(triangles)
-    return Figure(v, f, vertex_normals(v, f), np.concatenate(attributes), np.concatenate(labels), Mesh(v, f))
+    def _add(self, part: Part, local: Array, faces: Array) -> None:
+        extra = np.zeros((len(local), COLUMNS), np.float32)
+        extra[:, : b.Z + 1] = local
+        self._attributes.append(extra)
+        self._faces.append((faces + self._count).astype(np.int32))
+        self._parts.append(np.full(len(faces), int(part), np.int32))
+        self._count += len(local)
+
+    def append(self, vertices: Array, hung: list[list[_Hung]]) -> Array:
+        """Vertices `(V, B, 3)` with what hangs in each pose, the same things in all."""
+        for piece in hung[0]:
+            self._add(piece.part, piece.local, piece.faces)
+        self.faces = np.concatenate(self._faces)
+        more = [np.stack([of_pose[i].points for of_pose in hung], 1) for i in range(len(hung[0]))]
+        return np.concatenate([vertices, *(points.astype(np.float32) for points in more)])
+
+    def figure(self, vertices: Array, normals: Array, things: list[Thing]) -> Figure:
+        """One pose, with what is carried in it."""
+        points, turned, faces = [vertices], [normals], [self.faces]
+        attributes, parts = list(self._attributes), list(self._parts)
+        start = len(vertices)
+        for part, position, triangles, local in things:
+            position = position.astype(np.float32)
+            points.append(position)
+            turned.append(vertex_normals(position[:, None], triangles)[:, 0])
+            faces.append((triangles + start).astype(np.int32))
+            extra = np.zeros((len(local), COLUMNS), np.float32)
+            extra[:, : b.Z + 1] = local
+            attributes.append(extra)
+            parts.append(np.full(len(triangles), int(part), np.int32))
+            start += len(position)
+        return Figure(
+            np.concatenate(points),
+            np.concatenate(faces),
+            np.concatenate(turned),
+            np.concatenate(attributes),
+            np.concatenate(parts),
+        )

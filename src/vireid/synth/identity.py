@@ -1,66 +1,66 @@
 """Who a person is and what they wear, drawn from a seed.
 
-A person keeps body, gait, hair and the clothes of a day; what they carry and whether they wear a hat changes
-between days, so that no single accessory gives an identity away. Colours are linear reflectances, 0 to 1.
+A person keeps body, gait, hair, trousers and shoes; the bag, the hat, the scarf and for some the upper garment
+change between days, so that no single thing gives an identity away. Colours are linear reflectances, 0 to 1.
 """
 
-import colorsys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth.body import LOCAL_CHANGES, Gait
+from vireid.synth.body import LOCAL_CHANGES
+from vireid.synth.fabrics import Fabric, draw_color, draw_fabric
+from vireid.synth.poses import Gait
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
 SKINS = np.array([(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.33, 0.21, 0.15), (0.22, 0.14, 0.1)])
 HAIRS = np.array([(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)])
-LUMINANCE = np.array([0.3, 0.6, 0.1])
 
-
-@dataclass(frozen=True, slots=True)
-class Fabric:
-    """One cloth.
-
-    Attributes:
-        color: ground colour `(3,)`.
-        print_color: colour `(3,)` of the pattern.
-        nir: near-infrared reflectance of the ground, partly independent of its colour.
-        print_nir: the same for the pattern; a dyed pattern fades there, a pigment stays.
-        pattern: plain, hstripe, vstripe, check, block or logo.
-        frequency: how fine the pattern is.
-        insulation: how much of the skin's warmth it hides, 0 to 1.
-        gloss: strength of the highlight.
-        seed: seed of the logo.
-    """
-
-    color: Array
-    print_color: Array
-    nir: float
-    print_nir: float
-    pattern: str
-    frequency: float
-    insulation: float
-    gloss: float
-    seed: int
+# Mean and spread of adults' height in metres (NCD-RisC, eLife 2016;5:e13410: worldwide means of 1.71 m and
+# 1.59 m for those born in 1996; taken a little taller), and the range that is drawn.
+STATURE = {"female": (1.64, 0.068), "male": (1.77, 0.075)}
+SHORTEST, TALLEST = 1.50, 1.98
+_ADULT = 0.667  # anny's age parameter at the end of growth
+BAGS = ("none", "backpack", "crossbody", "tote", "handbag")
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Upper garment: `sleeve` ends along the arm, `hem` along the torso; `offset`: metres off the body."""
+    """Upper garment.
+
+    Attributes:
+        kind: tee, tank, long, jacket, coat or hoodie.
+        sleeve: where it ends along the arm (0 shoulder, 1 elbow, 2 wrist).
+        hem: where it ends along the torso (0 hip, 1 neck); 0.24 and above it is tucked in.
+        offset: metres off the body.
+        looseness: 0 follows the body, 1 hangs from the chest.
+        fabric: the cloth.
+        inner: the cloth of what is worn below an open or short jacket.
+        under: where that ends along the torso; at or above `hem` it stays hidden.
+        is_open: whether the front is open.
+        coat_length: how far a coat hangs from the waist, 1 at the knee.
+        hood_up: whether a hood is worn.
+        collar: none, shirt, stand or hood.
+        closure: none, zip or buttons.
+    """
 
     kind: str
     sleeve: float
     hem: float
     offset: float
+    looseness: float
     fabric: Fabric
     inner: Fabric
+    under: float
     is_open: bool
     coat_length: float
     hood_up: bool
+    collar: Literal["none", "shirt", "stand", "hood"]
+    closure: Literal["none", "zip", "buttons"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,12 @@ class Bottom:
     kind: str
     leg: float
     offset: float
+    cut: Literal["slim", "straight", "wide", "flared"]
     fabric: Fabric
     skirt_length: float
+    skirt_flare: float
     tights: bool
+    belt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,136 +91,175 @@ class Footwear:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What changes from day to day: bag (none, backpack, handbag), hat and the folds of the clothes."""
+    """What may change from day to day: upper garment, bag (one of `BAGS`), hat, scarf and folds."""
 
+    top: Top
     bag: str
     hat: bool
+    scarf: bool
     fold_seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One person; two with different numbers differ in all of these."""
+    """One person; two with different numbers differ in all of these.
+
+    Attributes:
+        skin: colour `(3,)`.
+        hair: colour `(3,)`.
+        hair_style: bald, buzz, short, bob, long, ponytail, bun or afro.
+        hair_length: 0 to 1 within the style.
+        beard: whether a beard is worn.
+        glasses: whether glasses are worn.
+        phenotype: anny's values, 0 to 1.
+        changes: anny's local changes `(20,)`, -1 to 1.
+        gait: how the person walks.
+        bottom: lower garment.
+        footwear: shoes and socks.
+        bag_fabric: cloth of every bag of this person.
+        bag_size: 0.8 to 1.2.
+        hat_kind: cap, beanie or brim.
+        hat_fabric: cloth of the hat.
+        scarf_fabric: cloth of the scarf.
+        days: at least one.
+    """
 
     skin: Array
     hair: Array
     hair_style: str
+    hair_length: float
+    beard: bool
+    glasses: bool
     phenotype: dict[str, float]
     changes: Array
     gait: Gait
-    top: Top
     bottom: Bottom
     footwear: Footwear
     bag_fabric: Fabric
+    bag_size: float
+    hat_kind: Literal["cap", "beanie", "brim"]
     hat_fabric: Fabric
+    scarf_fabric: Fabric
     days: tuple[Day, ...]
 
+    @property
+    def changes_top(self) -> bool:
+        """Whether the upper garment differs between days."""
+        return any(day.top is not self.days[0].top for day in self.days)
 
-def draw_color(rng: Rng) -> Array:
-    """A clothing colour: greys, navy blues and a tail of saturated ones, as on a street."""
-    kind = rng.choice(3, p=[0.42, 0.2, 0.38])
-    if kind == 0:
-        return np.asarray(rng.choice([0.03, 0.05, 0.08, 0.2, 0.35, 0.7]) * rng.uniform(0.9, 1.1, 3) ** 0.3)
-    if kind == 1:
-        hsv = (rng.uniform(0.57, 0.66), rng.uniform(0.4, 0.8), rng.uniform(0.06, 0.35))
-    else:
-        hsv = (rng.uniform(), rng.uniform(0.3, 0.75), rng.uniform(0.1, 0.5))
-    return np.array(colorsys.hsv_to_rgb(*hsv))
+    @property
+    def changes_bag(self) -> bool:
+        """Whether the bag differs between days."""
+        return any(day.bag != self.days[0].bag for day in self.days)
 
 
-def draw_fabric(rng: Rng, *, darker: float = 1.0, patterns: float = 0.55) -> Fabric:
-    """A cloth; `patterns` is the share that is not plain.
-
-    Most dyes are transparent in the near infrared, so the fibre shows; carbon black and pigments absorb.
-    """
-    color, print_color = draw_color(rng) * darker, draw_color(rng)
-    if rng.random() < 0.22:
-        nir = rng.uniform(0.06, 0.16)
-    else:
-        nir = rng.uniform(0.5, 0.8) * (0.55 + 0.45 * min(1.0, float(color @ LUMINANCE) * 2 + rng.uniform(0.1, 0.6)))
-    pattern = "plain"
-    if rng.random() < patterns:
-        kinds = ["hstripe", "vstripe", "check", "block", "logo"]
-        pattern = str(rng.choice(kinds, p=[0.22, 0.09, 0.23, 0.19, 0.27]))
-    pigment = rng.random() < 0.35
-    return Fabric(
-        color=color,
-        print_color=print_color,
-        nir=nir,
-        print_nir=nir * (rng.uniform(0.3, 0.5) if pigment else rng.uniform(0.88, 1.1)),
-        pattern=pattern,
-        frequency=rng.uniform(8, 28),
-        insulation=rng.uniform(0.3, 0.75),
-        gloss=rng.uniform(0, 0.15),
-        seed=int(rng.integers(1_000_000)),
-    )
-
-
-_TOPS = {  # sleeve (None: drawn), hem, offset
-    "tee": (None, -0.02, 0.012),
-    "tank": (0.0, 0.0, 0.005),
-    "long": (1.92, -0.03, 0.014),
-    "jacket": (1.97, -0.1, 0.026),
-    "coat": (1.97, -0.1, 0.03),
-    "hoodie": (1.95, -0.06, 0.026),
+_CASUAL = {"cotton": 0.65, "polyester": 0.35}
+# kind: share, sleeve (None: drawn), hem, offset, loosest, fibres, collars
+_TOPS: dict[str, tuple[float, float | None, float, float, float, dict[str, float], dict[str, float]]] = {
+    "tee": (0.24, None, -0.03, 0.006, 0.95, _CASUAL, {"none": 0.8, "shirt": 0.2}),
+    "tank": (0.05, 0.0, 0.0, 0.004, 0.6, _CASUAL, {"none": 1.0}),
+    "long": (
+        0.23,
+        1.92,
+        -0.04,
+        0.008,
+        0.9,
+        {"cotton": 0.6, "polyester": 0.2, "wool": 0.2},
+        {"none": 0.5, "shirt": 0.5},
+    ),
+    "jacket": (
+        *(0.21, 1.97, -0.1, 0.018, 0.95),
+        {"polyester": 0.35, "nylon": 0.25, "denim": 0.2, "leather": 0.2},
+        {"stand": 0.45, "shirt": 0.35, "hood": 0.2},
+    ),
+    "coat": (
+        *(0.12, 1.97, -0.1, 0.02, 0.95),
+        {"wool": 0.5, "polyester": 0.35, "nylon": 0.15},
+        {"shirt": 0.5, "stand": 0.3, "hood": 0.2},
+    ),
+    "hoodie": (0.15, 1.95, -0.06, 0.016, 1.0, {"cotton": 0.7, "polyester": 0.3}, {"hood": 1.0}),
 }
 
 
 def _draw_top(rng: Rng) -> Top:
-    kind = str(rng.choice(list(_TOPS), p=[0.25, 0.07, 0.2, 0.2, 0.13, 0.15]))
-    sleeve, hem, offset = _TOPS[kind]
-    short = rng.uniform(0.45, 0.95)
+    kind = _choose(rng, {name: row[0] for name, row in _TOPS.items()})
+    _, sleeve, hem, offset, loosest, fibres, collars = _TOPS[kind]
+    collar = _choose(rng, collars)
+    outer = kind in ("jacket", "coat", "hoodie")
+    if kind == "long" and rng.random() < 0.15:
+        sleeve = rng.uniform(1.05, 1.5)  # rolled up
+    tucked = not outer and rng.random() < 0.2
+    hem = 0.24 if tucked else hem + rng.uniform(-0.06, 0.05)
+    closure = "none"
+    if kind in ("jacket", "coat") or (kind == "hoodie" and rng.random() < 0.4):
+        closure = "buttons" if rng.random() < {"jacket": 0.3, "coat": 0.75}.get(kind, 0.0) else "zip"
+    elif collar == "shirt":
+        closure = "buttons"
     return Top(
         kind=kind,
-        sleeve=short if sleeve is None else sleeve,
-        hem=hem + rng.uniform(-0.06, 0.05),
-        offset=offset * rng.uniform(0.7, 1.5),
-        fabric=draw_fabric(rng),
-        inner=draw_fabric(rng),
-        is_open=bool(rng.random() < 0.6) and kind in ("jacket", "coat"),
-        coat_length=rng.uniform(0.55, 1.25),
-        hood_up=bool(rng.random() < 0.25) and kind == "hoodie",
+        sleeve=rng.uniform(0.45, 0.95) if sleeve is None else sleeve,
+        hem=hem,
+        offset=offset * rng.uniform(0.8, 1.4),
+        looseness=rng.uniform(0.3, loosest) * (0.5 if tucked else 1.0),
+        fabric=draw_fabric(rng, fibres),
+        inner=draw_fabric(rng, _CASUAL),
+        under=hem + rng.uniform(-0.14, 0.06) if outer else 1.0,
+        is_open=outer and closure != "none" and bool(rng.random() < 0.5),
+        coat_length=rng.uniform(0.5, 1.3),
+        hood_up=collar == "hood" and bool(rng.random() < 0.2),
+        collar=collar,  # type: ignore[arg-type]
+        closure=closure,  # type: ignore[arg-type]
     )
+
+
+_FIBRES = {
+    "trousers": {"cotton": 0.5, "polyester": 0.35, "wool": 0.15},
+    "jeans": {"denim": 1.0},
+    "shorts": {"cotton": 0.5, "polyester": 0.3, "denim": 0.2},
+    "skirt": {"cotton": 0.4, "polyester": 0.35, "wool": 0.15, "denim": 0.1},
+}
+_CUTS = {"slim": 0.3, "straight": 0.45, "wide": 0.17, "flared": 0.08}
 
 
 def _draw_bottom(rng: Rng, female: bool) -> Bottom:
     kinds = ["trousers", "jeans", "shorts", "skirt"]
-    kind = str(rng.choice(kinds, p=[0.38, 0.2, 0.17, 0.25] if female else [0.5, 0.27, 0.23, 0.0]))
-    legs = {"trousers": 1.93, "jeans": 1.95, "shorts": rng.uniform(0.55, 1.3), "skirt": -9.0}
-    offsets = {"trousers": rng.uniform(0.01, 0.03), "jeans": 0.008, "shorts": 0.022, "skirt": 0.0}
+    kind = str(rng.choice(kinds, p=[0.38, 0.25, 0.15, 0.22] if female else [0.46, 0.34, 0.2, 0.0]))
+    legs = {"trousers": 1.94, "jeans": 1.95, "shorts": rng.uniform(0.5, 1.1), "skirt": -9.0}
+    cut = _choose(rng, {"straight": 0.6, "wide": 0.4} if kind == "shorts" else _CUTS)
     return Bottom(
         kind=kind,
-        leg=legs[kind],
-        offset=offsets[kind],
-        fabric=draw_fabric(rng, darker=0.75, patterns=0.18),
-        skirt_length=rng.uniform(0.6, 1.6),
+        leg=legs[kind] - (rng.uniform(0.05, 0.2) if cut == "slim" and rng.random() < 0.3 else 0.0),
+        offset=rng.uniform(0.005, 0.01),
+        cut=cut,  # type: ignore[arg-type]
+        fabric=draw_fabric(rng, _FIBRES[kind], darker=0.75, patterns=0.15),
+        skirt_length=rng.uniform(0.6, 1.7),
+        skirt_flare=rng.uniform(0.0, 0.11),
         tights=bool(rng.random() < 0.4),
+        belt=bool(rng.random() < 0.4) and kind != "skirt",
     )
 
 
+_HAIR_STYLES = {
+    "female": {"short": 0.07, "bob": 0.23, "long": 0.3, "ponytail": 0.22, "bun": 0.12, "afro": 0.06},
+    "male": {"bald": 0.08, "buzz": 0.25, "short": 0.55, "bob": 0.03, "long": 0.03, "ponytail": 0.02, "afro": 0.04},
+}
+
+
 def draw_identity(rng: Rng, days: int) -> Identity:
-    """One person with `days` days of accessories."""
-    female = bool(rng.random() < 0.5)
-    styles = ["short", "bob", "long", "bald"]
-    phenotype = {
-        "gender": rng.uniform(0.8, 1.0) if female else rng.uniform(0.0, 0.2),
-        "age": rng.uniform(0.62, 0.85),
-        "muscle": rng.uniform(0.2, 0.75),
-        "weight": rng.uniform(0.2, 0.88),
-        "height": rng.uniform(0.25, 0.75),
-        "proportions": rng.uniform(0.3, 0.9),
-    }
-    bags = rng.permutation(["none", "backpack", "handbag"])
-    usual_bag = str(rng.choice(bags, p=[0.5, 0.3, 0.2]))
-    hat_habit = rng.random() < 0.2
+    """One person and what they wear and carry on `days` days."""
+    sex = "female" if rng.random() < 0.5 else "male"
+    female = sex == "female"
+    gait = Gait(rng.uniform(16, 29), rng.uniform(6, 28), rng.uniform(0, 10))
     return Identity(
         skin=SKINS[rng.integers(len(SKINS))] * rng.uniform(0.9, 1.1),
-        hair=HAIRS[rng.choice(len(HAIRS), p=[0.35, 0.3, 0.15, 0.1, 0.1])],
-        hair_style=str(rng.choice(styles, p=[0.1, 0.35, 0.5, 0.05] if female else [0.75, 0.1, 0.05, 0.1])),
-        phenotype=phenotype,
+        hair=HAIRS[rng.choice(len(HAIRS), p=[0.35, 0.3, 0.15, 0.1, 0.1])] * rng.uniform(0.8, 1.2),
+        hair_style=_choose(rng, _HAIR_STYLES[sex]),
+        hair_length=rng.uniform(),
+        beard=bool(rng.random() < 0.35) and not female,
+        glasses=bool(rng.random() < 0.3),
+        phenotype=_draw_phenotype(rng, sex),
         changes=rng.normal(0, 0.33, len(LOCAL_CHANGES)).clip(-0.75, 0.75),
-        gait=Gait(rng.uniform(16, 29), rng.uniform(6, 28), rng.uniform(0, 10)),
-        top=_draw_top(rng),
+        gait=gait,
         bottom=_draw_bottom(rng, female),
         footwear=Footwear(
             color=draw_color(rng) * 0.6 if rng.random() < 0.75 else np.full(3, 0.6),
@@ -226,13 +268,49 @@ def draw_identity(rng: Rng, days: int) -> Identity:
             sock_color=draw_color(rng),
             sock_nir=rng.uniform(0.3, 0.7),
         ),
-        bag_fabric=draw_fabric(rng, patterns=0.3),
-        hat_fabric=draw_fabric(rng, patterns=0.2),
-        days=tuple(_draw_day(rng, usual_bag, hat_habit) for _ in range(days)),
+        bag_fabric=draw_fabric(rng, {"nylon": 0.5, "leather": 0.35, "cotton": 0.15}, patterns=0.3),
+        bag_size=rng.uniform(0.8, 1.2),
+        hat_kind=_choose(rng, {"cap": 0.5, "beanie": 0.35, "brim": 0.15}),  # type: ignore[arg-type]
+        hat_fabric=draw_fabric(rng, {"cotton": 0.6, "wool": 0.4}, patterns=0.2),
+        scarf_fabric=draw_fabric(rng, {"wool": 0.7, "cotton": 0.3}, patterns=0.4),
+        days=_draw_days(rng, days, female),
     )
 
 
-def _draw_day(rng: Rng, usual_bag: str, hat_habit: bool) -> Day:
-    others = [bag for bag in ("none", "backpack", "handbag") if bag != usual_bag]
-    bag = usual_bag if rng.random() < 0.75 else str(rng.choice(others))
-    return Day(bag=bag, hat=bool(hat_habit and rng.random() < 0.75), fold_seed=int(rng.integers(1000)))
+def _draw_phenotype(rng: Rng, sex: str) -> dict[str, float]:
+    mean, spread = STATURE[sex]
+    stature = mean + spread * rng.standard_normal()
+    while not SHORTEST + 0.02 < stature < TALLEST - 0.02:
+        stature = mean + spread * rng.standard_normal()
+    shortest, slope = (1.224, 1.089) if sex == "female" else (1.364, 1.09)  # of anny's height parameter in metres
+    return {
+        "gender": rng.uniform(0.85, 1.0) if sex == "female" else rng.uniform(0.0, 0.15),
+        "age": rng.uniform(_ADULT, 0.95),
+        "muscle": rng.uniform(0.25, 0.75),
+        "weight": rng.beta(2.2, 2.2) * 0.8 + 0.15,
+        "height": (stature - shortest) / slope,
+        "proportions": rng.uniform(0.3, 0.9),
+    }
+
+
+def _draw_days(rng: Rng, count: int, female: bool) -> tuple[Day, ...]:
+    """About 20 % change the upper garment and about 35 % the bag after the first of two days."""
+    shares = [0.42, 0.24, 0.14, 0.1, 0.1] if female else [0.5, 0.32, 0.14, 0.03, 0.01]
+    hat_habit, scarf_habit = rng.random() < 0.25, rng.random() < 0.2
+    top, bag = _draw_top(rng), str(rng.choice(BAGS, p=shares))
+    result = []
+    for day in range(count):
+        if day and rng.random() < 0.2:
+            top = _draw_top(rng)
+        if day and rng.random() < 0.35:
+            others = [(name, share) for name, share in zip(BAGS, shares, strict=True) if name != bag]
+            bag = _choose(rng, dict(others))
+        hat, scarf = hat_habit and rng.random() < 0.75, scarf_habit and rng.random() < 0.75
+        scarf = scarf and top.kind not in ("tee", "tank") and not top.hood_up
+        result.append(Day(top, bag, bool(hat and not top.hood_up), bool(scarf), int(rng.integers(1000))))
+    return tuple(result)
+
+
+def _choose(rng: Rng, shares: dict[str, float]) -> str:
+    weights = np.array(list(shares.values()))
+    return str(rng.choice(list(shares), p=weights / weights.sum()))

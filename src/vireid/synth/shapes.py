@@ -1,30 +1,42 @@
-"""Small geometry: superellipsoids, hanging-cloth envelopes and vertex normals."""
+"""Small geometry: outlines of point sets, ribbons, tubes, boxes, hanging cloth and vertex normals.
 
+Shapes: N points, V vertices, F triangles, K rings, C columns around, B poses. Angles are radians about z, 0
+towards x; metres.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Array = npt.NDArray[Any]
 Surface = tuple[Array, Array]
 
+FRONT, BACK = -np.pi / 2, np.pi / 2
+
 
 def vertex_normals(vertices: Array, faces: Array) -> Array:
-    """Area-weighted unit normals `(V, 3)`."""
+    """Area-weighted unit normals `(V, B, 3)` of a mesh in B poses, vertices `(V, B, 3)`."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
-    flat = np.cross(b - a, c - a)
-    result = np.empty_like(vertices)
+    u, v = b - a, c - a
+    flat = np.empty_like(u)
     for axis in range(3):
-        weights = np.tile(flat[:, axis], 3)
-        result[:, axis] = np.bincount(faces.T.ravel(), weights, len(vertices))
-    return np.asarray(result / (np.linalg.norm(result, axis=1, keepdims=True) + 1e-9))
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        flat[..., axis] = u[..., i] * v[..., j] - u[..., j] * v[..., i]
+    count = len(faces)
+    corners = (np.ones(3 * count, np.float32), (faces.T.ravel(), np.tile(np.arange(count), 3)))
+    total = sparse.csr_array(corners, (len(vertices), count)) @ flat.reshape(count, -1)
+    total = total.reshape(vertices.shape)
+    return np.asarray(total / (np.sqrt((total * total).sum(-1, keepdims=True)) + 1e-9), np.float32)
 
 
-def grid_faces(rows: int, columns: int) -> Array:
-    """Triangles `(F, 3)` of a grid of vertices that closes around its columns."""
-    i = np.arange((rows - 1) * columns)
-    a = i
-    b = (i // columns) * columns + (i % columns + 1) % columns
+def grid_faces(rows: int, columns: int, closed: bool = True) -> Array:
+    """Triangles `(F, 3)` of a grid of vertices, row after row, that closes around its columns or not."""
+    row, column = np.divmod(np.arange((rows - 1) * (columns if closed else columns - 1)), columns - (not closed))
+    a = row * columns + column
+    b = row * columns + (column + 1) % columns
     return np.concatenate([np.stack([a, b, b + columns], 1), np.stack([a, b + columns, a + columns], 1)])
 
 
@@ -46,34 +58,140 @@ def superellipsoid(center: Array, radii: Array, exponent: float = 1.0, columns: 
     return np.stack(unit, -1).reshape(-1, 3) * np.asarray(radii) + np.asarray(center), grid_faces(rows, columns)
 
 
-def envelope(points: Array, heights: Array, center: Array, flare: float, columns: int = 36) -> Surface:
-    """Cloth that hangs around points: their convex outline at each height, never much tighter than above it.
+def ribbon(path: Array, outward: Array, width: float) -> Surface:
+    """A flat band along `path` `(N, 3)`, its middle a little raised; `outward` `(N, 3)` are its normals."""
+    along = np.gradient(path, axis=0)
+    across = np.cross(along, outward)
+    across *= width / 2 / (np.linalg.norm(across, axis=1, keepdims=True) + 1e-9)
+    outward = outward / (np.linalg.norm(outward, axis=1, keepdims=True) + 1e-9)
+    rows = np.stack([path - across, path + 0.1 * width * outward, path + across], 1)
+    return rows.reshape(-1, 3), grid_faces(len(path), 3, closed=False)
+
+
+def tube(path: Array, radii: Array, columns: int = 10, closed: bool = False) -> Surface:
+    """A round tube along `path` `(N, 3)` with `radii` `(N,)` or `(N, 2)` (sideways, upward)."""
+    path = np.asarray(path, float)
+    radii = np.broadcast_to(np.asarray(radii, float).reshape(len(path), -1), (len(path), 2))
+    along = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
+    # One reference for the whole tube keeps it from twisting; it must not run along the tube.
+    reference = np.eye(3)[np.abs(along).max(0).argmin()]
+    side = np.cross(along, reference)
+    side /= np.linalg.norm(side, axis=1, keepdims=True) + 1e-9
+    up = np.cross(side, along)
+    angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    round_ = (
+        radii[:, :1, None] * np.cos(angle)[None, :, None] * side[:, None]
+        + radii[:, 1:, None] * np.sin(angle)[None, :, None] * up[:, None]
+    )
+    points = (path[:, None] + round_).reshape(-1, 3)
+    faces = grid_faces(len(path) + closed, columns) % len(points)
+    return points, faces
+
+
+def curve(knots: Sequence[Any] | Array, count: int) -> Array:
+    """`count` points of a smooth (Catmull-Rom) curve through `knots` `(N, 3)`."""
+    p = np.asarray(knots, float)
+    p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
+    t = np.linspace(0, len(p) - 3, count)
+    k = np.minimum(t.astype(int), len(p) - 4)
+    u = (t - k)[:, None]
+    a, b, c, d = (p[k + i] for i in range(4))
+    return np.asarray(b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a))))
+
+
+def directions(columns: int) -> Array:
+    """Unit vectors `(C, 2)` evenly around the circle."""
+    angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    return np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def convex_radii(points: Array, columns: int = 36) -> Array:
+    """Radii `(C,)` of the convex outline of points `(N, 2)` around the origin, which must lie inside."""
+    return _convex((points @ directions(columns).T).max(0))
+
+
+def _convex(support: Array) -> Array:
+    """From support values `(..., C)` to radii: in direction phi the least of h(psi) / cos(psi - phi)."""
+    columns = support.shape[-1]
+    angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    cosine = np.cos(angle[:, None] - angle[None])
+    slack = np.where(cosine > 0.15, 1 / np.maximum(cosine, 0.15), 1e9)
+    return np.asarray((support[..., :, None] * slack).min(-2))
+
+
+def outlines(points: Array, levels: Array, knots: Array, half: float, columns: int = 36) -> Array:
+    """Convex radii `(K, C)` of points `(N, 2)` around the axis, in bands around `knots` `(K,)` of their levels `(N,)`.
+
+    An empty band takes the outline of the band before it.
+    """
+    reach = points @ directions(columns).T
+    support = np.full((len(knots), columns), 0.02)
+    for k, knot in enumerate(knots):
+        near = np.abs(levels - knot) < half
+        if near.any():
+            support[k] = np.maximum(reach[near].max(0), 0.005)
+        elif k:
+            support[k] = support[k - 1]
+    return _convex(support)
+
+
+def widest(points: Array, levels: Array, knots: Array, half: float, columns: int = 32) -> Array:
+    """Greatest radii `(K, C)` of points `(N, 2)` in bands around `knots`, 0 where there is no point."""
+    column = np.round(np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) * columns).astype(int) % columns
+    radius = np.hypot(*points.T)
+    result = np.zeros((len(knots), columns))
+    for k, knot in enumerate(knots):
+        near = np.abs(levels - knot) < half
+        np.maximum.at(result[k], column[near], radius[near])
+    # A column without a point would let the surface fall to the axis there.
+    return np.asarray(np.maximum(result, np.maximum(np.roll(result, 1, 1), np.roll(result, -1, 1)) * 0.98))
+
+
+def look_up(table: Array, row: Array, angle: Array) -> Array:
+    """Values `(N,)` of a table `(K, C)` at fractional rows and angles, with linear interpolation."""
+    rows, columns = table.shape
+    row = np.clip(row, 0, rows - 1.001)
+    column = (np.asarray(angle) / (2 * np.pi) * columns) % columns
+    i, j = row.astype(int), column.astype(int) % columns
+    u, v = row - i, column - column.astype(int)
+    left = table[i, j] * (1 - u) + table[i + 1, j] * u
+    right = table[i, (j + 1) % columns] * (1 - u) + table[i + 1, (j + 1) % columns] * u
+    return np.asarray(left * (1 - v) + right * v)
+
+
+def round_off(radii: Array, times: int = 2) -> Array:
+    """Radii `(K, C)` averaged with their neighbours; the first and the last ring stay at their height."""
+    for _ in range(times):
+        radii = (np.roll(radii, 1, 1) + radii * 2 + np.roll(radii, -1, 1)) / 4
+        radii[1:-1] = (radii[:-2] + 2 * radii[1:-1] + radii[2:]) / 4
+    return radii
+
+
+def hanging(points: Array, heights: Array, center: Array, flare: float, folds: float, columns: int = 36) -> Array:
+    """Radii `(K, C)` of cloth that hangs around points: convex at each height, hardly tighter than above.
 
     Args:
         points: `(N, 3)` what the cloth must cover.
-        heights: z of each ring, from the top down.
+        heights: `(K,)` z of each ring, from the top down.
         center: `(2,)` the axis.
         flare: metres added to the radius at the lowest ring.
+        folds: share of the flare that comes and goes around.
         columns: vertices per ring.
     """
-    angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
-    outward = np.stack([np.cos(angle), np.sin(angle)], 1)
-    support = np.zeros((len(heights), columns))
-    for k, z in enumerate(heights):
-        near = points[np.abs(points[:, 2] - z) < 0.035][:, :2] - center
-        support[k] = (near @ outward.T).max(0) if len(near) else (support[k - 1] if k else 0.1)
-    # The boundary of a convex set in direction phi is the minimum of h(psi) / cos(psi - phi) over psi.
-    cosine = np.cos(angle[:, None] - angle[None])
-    slack = np.where(cosine > 0.15, 1 / np.maximum(cosine, 0.15), 1e9)
-    radius = (support[:, :, None] * slack).min(1)
+    radius = outlines(points[:, :2] - center, points[:, 2], heights, 0.035, columns)
     for k in range(1, len(heights)):
-        radius[k] = np.maximum(radius[k], radius[k - 1] * 0.93)
-    for _ in range(2):
-        radius = (np.roll(radius, 1, 1) + radius * 2 + np.roll(radius, -1, 1)) / 4
-        radius[1:-1] = (radius[:-2] + 2 * radius[1:-1] + radius[2:]) / 4
+        radius[k] = np.maximum(radius[k], radius[k - 1] * 0.95)
+    radius = round_off(radius)
     down = np.linspace(0, 1, len(heights))[:, None]
-    radius = radius + 0.012 + flare * down * (1 + 0.35 * np.cos(angle * 7 + 1.3)[None] * down)
-    rings = [
-        np.column_stack([center + radius[k][:, None] * outward, np.full(columns, z)]) for k, z in enumerate(heights)
-    ]
-    return np.concatenate(rings), grid_faces(len(heights), columns)
+    angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    wave = np.cos(angle * 7 + 1.3) * 0.6 + np.cos(angle * 11 + 0.4) * 0.4
+    return np.asarray(radius + 0.012 + flare * down * (1 + folds * wave[None] * down))
+
+
+def rings(radii: Array, heights: Array, center: Array) -> Surface:
+    """The surface of rings of `radii` `(K, C)` at `heights` `(K,)` or `(K, C)` around the axis `center` `(2,)`."""
+    count, columns = radii.shape
+    z = np.broadcast_to(np.asarray(heights, float).reshape(count, -1), (count, columns))
+    xy = np.asarray(center)[None, None] + radii[:, :, None] * directions(columns)[None]
+    return np.concatenate([xy, z[:, :, None]], 2).reshape(-1, 3), grid_faces(count, columns)
