@@ -89,8 +89,8 @@ def synth(
     --identities and the set grows; `data.size` picks a smaller one to train on or evaluate.
 
     \b
-    Examples:
-      vireid synth data/synthvi-nir --identities 100
+    Example: vireid synth data/synthvi-nir --identities 100
+    More:
       vireid synth data/synthvi-nir --identities 400      # the same folder grows
       vireid synth data/synthvi-lwir --preset lwir --masks
       vireid synth data/as-sysu --preset nir --layout sysu

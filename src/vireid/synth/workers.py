@@ -25,10 +25,10 @@ def paint_all(job: Job, out: Path, missing: list[int], workers: int, device: Dev
     if not missing:
         return
     device = find_device(device)
-    # The first model build is slow and must happen once, before the workers start.
+    # Kernels are compiled and cached on first use; that must happen once, before the workers start.
     from vireid.synth.painter import Painter, paint
 
-    tqdm.write("Loading the body model (its first build takes a few minutes) ...", file=sys.stderr)
+    tqdm.write("Loading the body model and the kernels (compiled on first use) ...", file=sys.stderr)
     painter = Painter(job, device)
     workers = min(workers, len(missing))
     with tqdm(total=job.identities, initial=job.identities - len(missing), unit="id", desc="render") as bar:
