@@ -110,6 +110,12 @@ def test_the_texture_sticks_to_the_surface(place, kind, texture):
     assert (first["nir"][hit] >= 0).all()
 
 
+def _slim(forward, rays, sideways):
+    """Mask of the rays at most this tangent to the left or right of the axis."""
+    right = np.cross(forward, [0, 0, 1])
+    return np.abs(rays @ right) / np.linalg.norm(right) <= sideways * (rays @ forward)
+
+
 def _unit(v):
     return v / np.linalg.norm(v, axis=1, keepdims=True)
 
@@ -131,9 +137,14 @@ def test_culling_drops_nothing_that_is_seen(indoor):
         forward, rays = _fan(0.2 - 0.08 * seed, -0.25, 0.3)
         fewer = place.solids.in_view(origin, forward, 0.3)
         assert len(fewer) < 0.8 * len(place.solids)
+        narrow = place.solids.in_view(origin, forward, 0.3, sideways=0.1)
+        assert len(narrow) < len(fewer)
         everything, _ = _meet(place, place.solids, origin, rays)
         culled, _ = _meet(place, fewer, origin, rays)
         np.testing.assert_array_equal(everything, culled)
+        slim = _slim(forward, rays, 0.1)
+        in_narrow, _ = _meet(place, narrow, origin, rays[slim])
+        np.testing.assert_array_equal(everything[slim], in_narrow)
 
 
 @pytest.mark.parametrize("indoor", [True, False])

@@ -237,14 +237,14 @@ def crates(rng: Rng) -> Solids:
 
 
 def sacks(rng: Rng) -> Solids:
-    """Rubbish bags."""
-    coat = Paint(tone(rng, 0.02, 0.4, 0.5), rng.uniform(0.1, 0.6), rng.uniform(0, 3))
-    return join(
-        [
-            ball((rng.normal(0, 0.35), rng.normal(0, 0.2), 0.25), rng.uniform(0.22, 0.4, 3), coat)
-            for _ in range(rng.integers(2, 5))
-        ]
-    )
+    """Rubbish bags, tied at the top."""
+    coat = Paint(tone(rng, 0.02, 0.3, 0.5), rng.uniform(0.1, 0.6), rng.uniform(0, 3))
+    parts = []
+    for _ in range(rng.integers(1, 4)):
+        x, y, half = rng.normal(0, 0.3), rng.normal(0, 0.15), rng.uniform((0.2, 0.2, 0.16), (0.32, 0.3, 0.27))
+        parts.append(ball((x, y, 0.75 * half[2]), half, coat, rng.uniform(0, 3)))
+        parts.append(ball((x + 0.03, y, 1.6 * half[2]), (0.07, 0.05, 0.16), coat))
+    return join(parts)
 
 
 def cones(rng: Rng) -> Solids:

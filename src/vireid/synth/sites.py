@@ -304,5 +304,5 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
     parts.append(scatter(rng, SMALL, 5, (-2.8, 2.8), (5.5, 10)))
     parts.append(scatter(rng, [props.passer_by], int(rng.integers(4)), (-5, 5), (13.5, deep - 1)))
     for side in (-1, 1):
-        parts.append(scatter(rng, kit, 5, _span(side * 2.4, side * max(2.6, wide - 0.8)), (4, 9)))
+        parts.append(scatter(rng, SMALL, 6, _span(side * 2.4, side * max(2.6, wide - 0.8)), (4, 9)))
     return join(parts), ground

@@ -120,21 +120,24 @@ class Solids:
         """The same with new seeds of their textures."""
         return replace(self, seed=rng.integers(1, 1 << 20, len(self)).astype(np.int32))
 
-    def visible(self, origin: Array, forward: Array, tangent: float) -> Array:
+    def visible(self, origin: Array, forward: Array, tangent: float, sideways: float | None = None) -> Array:
         """Mask `(N,)` of the solids that may meet a cone; none that does is left out.
 
-        A solid is left out if one of eight planes around the cone has all corners of its box outside.
+        A solid is left out if one of the planes around the cone has all corners of its box outside.
 
         Args:
             origin: `(3,)` the tip of the cone.
             forward: `(3,)` its axis, any length.
             tangent: of the angle between axis and side.
+            sideways: the same to the left and right only, for an upright picture of a level camera.
         """
         axis = np.asarray(forward, np.float64) / np.linalg.norm(forward)
         right = np.cross(axis, [0, 0, 1] if abs(axis[2]) < 0.9 else [1, 0, 0])
         right /= np.linalg.norm(right)
         turns = np.arange(8) * math.pi / 4
         planes = np.cos(turns)[:, None] * right + np.sin(turns)[:, None] * np.cross(right, axis) - tangent * axis
+        if sideways is not None:
+            planes = np.concatenate([planes, [right - sideways * axis, -right - sideways * axis]])
         corners = self._corners() - np.asarray(origin, np.float64)
         near: Array = ((corners @ planes.T).min(1) <= 1e-3).all(1) & ((corners @ axis).max(1) > 0)
         return near
@@ -147,9 +150,9 @@ class Solids:
         x, y = c * local[..., 0] - s * local[..., 1], s * local[..., 0] + c * local[..., 1]
         return np.asarray(self.center[:, None] + np.stack([x, y, local[..., 2]], -1))
 
-    def in_view(self, origin: Array, forward: Array, tangent: float) -> "Solids":
-        """Those of which a ray inside the cone of `visible` can meet any."""
-        return self.take(self.visible(origin, forward, tangent))
+    def in_view(self, origin: Array, forward: Array, tangent: float, sideways: float | None = None) -> "Solids":
+        """Those that a ray inside the cone of `visible` can meet."""
+        return self.take(self.visible(origin, forward, tangent, sideways))
 
     def clearance(self, position: Array, height: float = 1.9) -> float:
         """Metres from a person who stands at `position` `(3,)` to the nearest solid, 0 inside one.
