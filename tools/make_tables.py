@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import synthvi_tables
 import yaml
 
 from vireid.ablation import tables
@@ -224,9 +225,16 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/methods/psmg.md": {"psmg_measured": lambda: sweep("methods/psmg_components_synthvi_nir")},
     "docs/methods/emif.md": {
         "emif_measured": lambda: sweep("methods/emif_components_synthvi_nir"),
+        "emif_consistency": lambda: sweep("methods/emif_consistency_synthvi_nir"),
         "plug_and_play": lambda: sweep("methods/plug_and_play_synthvi_nir"),
     },
     "docs/methods/cm_dasn.md": {"cm_dasn_measured": lambda: sweep("methods/cm_dasn_components_synthvi_nir")},
+    "docs/synthvi.md": {
+        "probes": synthvi_tables.probes,
+        "transfer": synthvi_tables.transfer,
+        "speed": synthvi_tables.speed,
+        "constants": synthvi_tables.constants,
+    },
 }
 
 

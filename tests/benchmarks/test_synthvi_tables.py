@@ -1,0 +1,76 @@
+import json
+
+import pytest
+import synthvi_tables
+
+SOURCE = '''"""A module."""
+import this
+
+# Of skin: Smith 1950.
+SKIN, HAIR = 1, 2
+BOTH = 0.5
+SKIN_NIR = (0.4, 0.6)  # dark, light
+CLOTH = {"wool": 0.9}
+
+PLAIN = 3
+AIR = 20  # chosen
+_HIDDEN = 1  # chosen
+'''
+
+
+def test_constants_carry_the_comment_above_their_run_or_behind_them():
+    assert list(synthvi_tables.commented_constants(SOURCE)) == [
+        ("BOTH", "0.5", "Of skin: Smith 1950."),
+        ("SKIN_NIR", "(0.4, 0.6): dark, light", "Of skin: Smith 1950."),
+        ("CLOTH", "wool 0.9", "Of skin: Smith 1950."),
+        ("AIR", "20", "chosen"),
+    ]
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthvi_tables, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def score(mean, above_low, std=None):
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.02, "chance": 0.02, "above_low": above_low, "std": std}
+
+
+def test_what_is_not_measured_is_said(results):
+    for make in (synthvi_tables.probes, synthvi_tables.transfer, synthvi_tables.speed):
+        assert make().startswith("Not measured yet")
+
+
+def test_probes_above_chance_stand_out(results):
+    row = {way: {name: score(0.5, 0.1) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
+    level = {way: {name: score(0.02, -0.01) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
+    recipe = {"train.epochs": 2, "train.steps_per_epoch": 5, "seeds": [0], "images.height": 96, "images.width": 48}
+    data = {"nir": {"generator": 2, "preset": "nir", "identities": {"train": 50, "test": 50}}}
+    content = {"settings": {"recipe": recipe, "data": data}, "parts": {"nir": {"colours": level, "outline": row}}}
+    (results / "probes.json").write_text(json.dumps(content))
+    lines = synthvi_tables.probes().splitlines()
+    assert lines[2] == "| nir | chance | 2.0 | 2.0 | 2.0 | 2.0 |"
+    assert lines[3].startswith("| nir | colours | 2.0 [1.0, 4.0] |")
+    assert lines[4].startswith("| nir | outline | **50.0 [49.0, 52.0]** |")
+    assert "50 train and 50 test people" in lines[-1] and "10 steps" in lines[-1]
+
+
+def test_the_transfer_log_has_a_row_for_each_line(results):
+    row = {way: {name: score(0.15, 0.1, 0.02) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
+    line = {"label": "a", "people": 38, "images": {"visible": 39, "infrared": 39}, "runs": [{}, {}]}
+    lines = [{**line, "label": label, "trained": row, "untrained": row} for label in ("first", "second")]
+    (results / "transfer.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    table = synthvi_tables.transfer()
+    assert "| first | 2 | 15.0 ± 2.0 [14.0, 17.0] |" in table and table.index("| first") < table.index("| second")
+
+
+def test_speed_names_both_versions_and_the_ratio(results):
+    machine = {"cores": 2, "cpu": "a processor", "gpu": "a GPU"}
+    about = {"preset": "nir", "size": "288x144", "workers": 2, "against": "83302e4", "machine": machine}
+    median = {"working tree": {"rate": 90000.0, "whole": 8.0}, "83302e4": {"rate": 30000.0, "whole": 7.0}}
+    report = {"settings": about, "median": median, "ratio": 3.0, "ratios": [2.5, 3.0, 3.5]}
+    (results / "speed.json").write_text(json.dumps(report))
+    lines = synthvi_tables.speed().splitlines()
+    assert lines[2] == "| nir | 288x144 | a GPU | 2 | this one | 90,000 | 8 | 3.0 (2.5 to 3.5) |"
+    assert lines[3] == "| nir | 288x144 | a processor | 2 | 83302e4 | 30,000 | 7 | 1 |"

@@ -1,0 +1,165 @@
+"""The tables of docs/synthvi.md: what the scripts in benchmarks/ measured, and the renderer's constants."""
+
+import ast
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "synthvi"
+CONSTANTS = ("spectra.py", "identity.py", "poses.py")  # in src/vireid/synth
+LONGEST = 200  # characters of a value in the table of constants
+WAYS = ("i2v", "v2i")
+
+
+def probes() -> str:
+    """What looks at something else than the person, beside chance and the network that sees everything."""
+    content = _content("probes.json")
+    if content is None:
+        return _missing("synthvi_probes.py")
+    lines = [
+        "| part | probe | Rank-1, IR to visible | mAP | Rank-1, visible to IR | mAP |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for part, rows in content["parts"].items():
+        first = next(iter(rows.values()))
+        levels = [f"{100 * first[way][name]['chance']:.1f}" for way in WAYS for name in ("rank1", "mAP")]
+        lines.append(f"| {part} | chance | {' | '.join(levels)} |")
+        for probe, row in rows.items():
+            cells = [_with_interval(row[way][name]) for way in WAYS for name in ("rank1", "mAP")]
+            lines.append(f"| {part} | {probe} | {' | '.join(cells)} |")
+    recipe, data = content["settings"]["recipe"], content["settings"]["data"]
+    people = "; ".join(f"{part}: {_people(about)}" for part, about in data.items())
+    note = (
+        f"In percent, with 95 % intervals over people; **bold**: above chance by more than its interval. {people}. "
+        f"Networks: {recipe['train.epochs'] * recipe['train.steps_per_epoch']} steps from random weights, "
+        f"seeds {', '.join(map(str, recipe['seeds']))}, {recipe['images.height']}x{recipe['images.width']}."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def _people(about: dict[str, Any]) -> str:
+    counts = " and ".join(f"{count} {split}" for split, count in about["identities"].items())
+    return f"generator {about['generator']}, preset {about['preset']}, {counts} people"
+
+
+def _with_interval(score: dict[str, float]) -> str:
+    text = f"{100 * score['mean']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+    return f"**{text}**" if score["above_low"] > 0 else text
+
+
+def transfer() -> str:
+    """The log: what each change of the renderer or the recipe did to real pairs."""
+    file = RESULTS / "transfer.jsonl"
+    if not file.is_file():
+        return _missing("synthvi_transfer.py")
+    log = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
+    columns = ("what was new", "runs", "Rank-1, IR to visible", "mAP", "Rank-1, visible to IR", "mAP")
+    lines = [f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---:|---:|"]
+    last = log[-1]
+    levels = [f"{100 * last['trained'][way][name]['chance']:.1f}" for way in WAYS for name in ("rank1", "mAP")]
+    lines.append(f"| chance | | {' | '.join(levels)} |")
+    for label, kind, row in [
+        ("untrained, as the last line", "untrained", last),
+        *((r["label"], "trained", r) for r in log),
+    ]:
+        cells = [_over_runs(row[kind][way][name]) for way in WAYS for name in ("rank1", "mAP")]
+        lines.append(f"| {label} | {len(row['runs'])} | {' | '.join(cells)} |")
+    sizes = " and ".join(f"{count} {kind}" for kind, count in last["images"].items())
+    note = (
+        f"In percent, on {sizes} images of {last['people']} people; mean ± standard deviation over runs that differ in "
+    )
+    return "\n".join([*lines, "", f"{note}their seed, in brackets the 95 % interval over people."])
+
+
+def _over_runs(score: dict[str, float]) -> str:
+    spread = "" if score["std"] is None else f" ± {100 * score['std']:.1f}"
+    return f"{100 * score['mean']:.1f}{spread} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def speed() -> str:
+    """Images per hour of this version and the first one; one file for each machine or setting."""
+    files = sorted(RESULTS.glob("speed*.json"))
+    if not files:
+        return _missing("synth_speed.py")
+    columns = ("preset", "size", "where", "processes", "version", "images/hour", "with start-up", "ratio")
+    lines = [f"| {' | '.join(columns)} |", "|---|---|---|---:|---|---:|---:|---:|"]
+    for file in files:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        about, turns = content["settings"], content["ratios"]
+        for name, median in content["median"].items():
+            own = name != about["against"]
+            where = about["machine"]["gpu" if own else "cpu"]
+            ratio = f"{content['ratio']:.1f} ({min(turns):.1f} to {max(turns):.1f})" if own else "1"
+            rates = (f"{median[key]:,.0f}" for key in ("rate", "whole"))
+            version = "this one" if own else name
+            cells = (about["preset"], about["size"], where, str(about["workers"]), version, *rates, ratio)
+            lines.append(f"| {' | '.join(cells)} |")
+    note = "Medians of turns taken alternately on one machine; with start-up: of a set as small as the measured one."
+    return "\n".join([*lines, "", note])
+
+
+def constants() -> str:
+    """Named constants of the materials and sensors, with the comment that says where they are from."""
+    lines = ["| constants | what they are and where they are from |", "|---|---|"]
+    for name in CONSTANTS:
+        text = (ROOT / "src" / "vireid" / "synth" / name).read_text(encoding="utf-8")
+        for source, group in groupby(commented_constants(text), key=lambda row: row[2]):
+            cell = "<br>".join(f"`{key}` {value}" for key, value, _ in group)
+            lines.append(f"| {cell} | {source} |")
+    return "\n".join(lines)
+
+
+def commented_constants(text: str) -> Iterator[tuple[str, str, str]]:
+    """Name, value and comment of every commented constant of a module, in the order of the source.
+
+    A comment above a run of constants belongs to all of them; one behind a constant is added to its value.
+    """
+    lines = text.splitlines()
+    above, last_line = "", 0
+    for node in ast.parse(text).body:
+        first, end = node.lineno - 1, node.end_lineno or node.lineno
+        block = _comment_above(lines, first)
+        if block or first != last_line:
+            above = block
+        last_line = end
+        if not isinstance(node, ast.Assign):
+            above = ""
+            continue
+        if not isinstance(node.targets[0], ast.Name):
+            continue
+        name = node.targets[0].id
+        behind = lines[end - 1][node.end_col_offset :].partition("#")[2].strip()
+        if name.isupper() and not name.startswith("_") and (above or behind):
+            value = f"{_value(node.value)}: {behind}" if above and behind else _value(node.value)
+            yield name, value.replace("|", "\\|"), (above or behind).replace("|", "\\|")
+
+
+def _comment_above(lines: list[str], first: int) -> str:
+    start = first
+    while start > 0 and lines[start - 1].startswith("#"):
+        start -= 1
+    return " ".join(line.lstrip("# ").rstrip() for line in lines[start:first])
+
+
+def _value(node: ast.expr) -> str:
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        text = ", ".join(f"{key.value} {ast.unparse(value)}" for key, value in pairs if isinstance(key, ast.Constant))
+    elif isinstance(node, ast.Call) and node.args:  # np.array([...])
+        text = ast.unparse(node.args[0])
+    else:
+        text = ast.unparse(node)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _content(name: str) -> dict[str, Any] | None:
+    file = RESULTS / name
+    content: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return content
+
+
+def _missing(script: str) -> str:
+    return f"Not measured yet for this version; `benchmarks/{script}` does it."
