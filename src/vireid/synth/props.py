@@ -1,82 +1,25 @@
-"""The things that stand about: each function draws one, at the origin, its front toward -y; metres.
+"""The things that stand about: each function draws one, at the origin, its front toward -y; metres."""
 
-Near-infrared reflectances: wall paint 0.5 to 0.8, asphalt 0.1 to 0.25, leaves near 0.5, glass and rubber dark;
-plastics, lacquers and cloth any, apart from their colour. These and all temperatures are chosen.
-"""
-
-import colorsys
 import math
-from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
-from vireid.synth.solids import Array, Paint, Solids, Texture, ball, block, join, post
-
-Rng = np.random.Generator
-T = TypeVar("T")
-
-
-def pick(rng: Rng, things: Sequence[T]) -> T:
-    """One of the things."""
-    return things[int(rng.integers(len(things)))]
-
-
-def tone(rng: Rng, low: float = 0.04, high: float = 0.75, strength: float = 0.9) -> Array:
-    """A colour `(3,)`, linear: most muted, some strong up to the saturation `strength`."""
-    value = low + (high - low) * rng.random() ** 1.4
-    return np.array(colorsys.hsv_to_rgb(rng.random(), strength * rng.random() ** 1.8, value))
-
-
-def lacquer(rng: Rng, heat: float = 0.0, texture: Texture = Texture.PLAIN, scale: float = 0.5) -> Paint:
-    """Painted metal or plastic of any colour."""
-    return Paint(tone(rng), rng.uniform(0.1, 0.75), heat + rng.normal(0, 0.8), texture, scale)
-
-
-def wall_paint(rng: Rng, texture: Texture = Texture.PLAIN, scale: float = 0.5) -> Paint:
-    """Plaster or stone: light, warm or gray."""
-    warm = rng.uniform(-0.06, 0.16)
-    albedo = rng.uniform(0.18, 0.7) * np.array([1 + warm, 1, 1 - 1.4 * warm])
-    if rng.random() < 0.25:
-        albedo = 0.5 * albedo + 0.5 * tone(rng, 0.1, 0.7)
-    return Paint(albedo.clip(0, 0.9), rng.uniform(0.5, 0.8), rng.normal(0, 1), texture, scale)
-
-
-def brick(rng: Rng) -> Paint:
-    """Red, brown, yellow or gray bricks."""
-    base = np.array([[0.32, 0.13, 0.09], [0.22, 0.13, 0.09], [0.45, 0.34, 0.2], [0.3, 0.29, 0.28]])[rng.integers(4)]
-    return Paint(base * rng.uniform(0.7, 1.3), rng.uniform(0.35, 0.55), rng.normal(0.5, 1), Texture.BRICK, 0.24)
-
-
-def timber(rng: Rng, scale: float = 0.14) -> Paint:
-    """Boards from pale to dark."""
-    albedo = np.array([0.5, 0.33, 0.18]) * rng.uniform(0.25, 1.1)
-    return Paint(albedo, rng.uniform(0.45, 0.7), rng.normal(0, 0.8), Texture.WOOD, scale)
-
-
-def metal(rng: Rng) -> Paint:
-    """Galvanised or painted gray steel; bare metal mirrors the cold sky, so it looks colder than it is."""
-    gray = rng.uniform(0.08, 0.5)
-    return Paint(np.full(3, gray), gray + 0.1, rng.uniform(-4, 0.5))
-
-
-def leaves(rng: Rng, scale: float = 0.12) -> Paint:
-    """Leaves of a crown or a hedge."""
-    albedo = np.array([0.09, 0.15, 0.04]) * rng.uniform(0.6, 1.5)
-    if rng.random() < 0.15:
-        albedo = np.array([0.28, 0.14, 0.04]) * rng.uniform(0.6, 1.2)
-    return Paint(albedo, rng.uniform(0.42, 0.6), rng.normal(0, 0.6), Texture.FOLIAGE, scale)
-
-
-def lawn(rng: Rng) -> Paint:
-    """Grass."""
-    return Paint(np.array([0.12, 0.17, 0.05]) * rng.uniform(0.6, 1.3), 0.45, rng.uniform(-2, 0), Texture.GRASS, 0.09)
-
-
-BLACK = Paint(np.full(3, 0.03), 0.06, 0.5)
-GLASS = Paint(np.array([0.05, 0.065, 0.075]), 0.08, -0.5, Texture.GLASS)
-WHITE = Paint(np.full(3, 0.75), 0.7, 0.0)
-LAMP = Paint(np.array([1.0, 0.93, 0.8]), 0.9, 14.0, Texture.LAMP)
+from vireid.synth.paints import (
+    BLACK,
+    GLASS,
+    LAMP,
+    WHITE,
+    Rng,
+    brick,
+    lacquer,
+    leaves,
+    metal,
+    pick,
+    timber,
+    tone,
+    wall_paint,
+)
+from vireid.synth.solids import Paint, Solids, Texture, ball, block, join, post
 
 
 def car(rng: Rng) -> Solids:
@@ -196,7 +139,13 @@ def board(rng: Rng) -> Solids:
 def column(rng: Rng) -> Solids:
     """An advertising column or a pillar."""
     coat = pick(
-        rng, [lacquer(rng, 0, Texture.POSTER, 0.8), wall_paint(rng), wall_paint(rng, Texture.TILES, 0.3), brick(rng)]
+        rng,
+        [
+            lacquer(rng, 0, Texture.POSTER, 0.8),
+            wall_paint(rng),
+            wall_paint(rng, Texture.TILES, 0.3),
+            brick(rng),
+        ],
     )
     radius, height = rng.uniform(0.2, 0.6), rng.uniform(2.4, 5)
     base = post(0, 0, radius * 1.12, 0.25, wall_paint(rng))
@@ -308,7 +257,13 @@ def sofa(rng: Rng) -> Solids:
 def rack(rng: Rng) -> Solids:
     """A shelf with goods or books."""
     size = (rng.uniform(0.9, 2.4), 0.45, rng.uniform(1.2, 2.2))
-    coat = Paint(tone(rng, 0.1, 0.7, 0.5), 0.5, pick(rng, [0.0, 0.0, -6.0]), Texture.SHELVES, rng.uniform(0.22, 0.45))
+    coat = Paint(
+        tone(rng, 0.1, 0.7, 0.5),
+        0.5,
+        pick(rng, [0.0, 0.0, -6.0]),
+        Texture.SHELVES,
+        rng.uniform(0.22, 0.45),
+    )
     return join([block(0, 0, size, coat), block(0, 0.0, (size[0] + 0.06, 0.5, 0.06), lacquer(rng), size[2])])
 
 
@@ -340,7 +295,10 @@ def queue(rng: Rng) -> Solids:
 def counter(rng: Rng) -> Solids:
     """A counter with things on it."""
     width = rng.uniform(1.6, 3)
-    front = pick(rng, [timber(rng), lacquer(rng, 0, Texture.PANEL, 0.5), lacquer(rng, 0, Texture.POSTER, 0.9)])
+    front = pick(
+        rng,
+        [timber(rng), lacquer(rng, 0, Texture.PANEL, 0.5), lacquer(rng, 0, Texture.POSTER, 0.9)],
+    )
     parts = [block(0, 0, (width, 0.6, 1.0), front), block(0, 0, (width + 0.1, 0.7, 0.05), timber(rng, 0.5), 1.0)]
     for _ in range(3):
         size = rng.uniform(0.12, 0.4, 3)
@@ -352,7 +310,10 @@ def radiator(rng: Rng) -> Solids:
     """A warm radiator; it stands at a wall."""
     coat = Paint(np.full(3, 0.7), 0.65, rng.uniform(4, 22), Texture.FENCE, 0.07)
     return join(
-        [block(0, 0, (rng.uniform(0.7, 1.6), 0.1, 0.55), coat, 0.15), block(0, 0.05, (0.7, 0.03, 0.4), WHITE, 0.2)]
+        [
+            block(0, 0, (rng.uniform(0.7, 1.6), 0.1, 0.55), coat, 0.15),
+            block(0, 0.05, (0.7, 0.03, 0.4), WHITE, 0.2),
+        ]
     )
 
 

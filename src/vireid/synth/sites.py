@@ -5,26 +5,14 @@ behind it, and few of them inside it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from vireid.synth import props
-from vireid.synth.props import Rng
+from vireid.synth import paints, props
+from vireid.synth.facades import Prop, garden, house, room_bay, row
+from vireid.synth.paints import Rng
 from vireid.synth.solids import Paint, Solids, Texture, block, join, post
-
-Prop = Callable[[Rng], Solids]
-
-
-def row(rng: Rng, length: float, bay: Prop) -> Solids:
-    """Bays side by side along +x from the origin, their fronts toward -y, until `length` metres are full."""
-    parts, at = [], 0.0
-    while at < length:
-        part = bay(rng)
-        width = 2 * float(part.half[0, 0])
-        parts.append(part.moved(at + width / 2, 0))
-        at += width
-    return join(parts)
 
 
 def scatter(rng: Rng, kit: Sequence[Prop], count: int, x: tuple[float, float], y: tuple[float, float]) -> Solids:
@@ -35,22 +23,22 @@ def scatter(rng: Rng, kit: Sequence[Prop], count: int, x: tuple[float, float], y
         spot = (rng.uniform(*x), rng.uniform(*y))
         if all(math.dist(spot, other) > 1.1 for other in spots):
             spots.append(spot)
-            parts.append(props.turned(rng, props.pick(rng, kit)(rng)).moved(*spot))
+            parts.append(props.turned(rng, paints.pick(rng, kit)(rng)).moved(*spot))
     return join(parts)
 
 
-def flats(rng: Rng, paints: Sequence[Paint], count: int, reach: float) -> Solids:
+def flats(rng: Rng, coats: Sequence[Paint], count: int, reach: float) -> Solids:
     """Patches, mats, covers and drains that lie on the ground before the camera."""
     parts = []
     for k in range(count):
-        paint = props.pick(rng, paints)
+        paint = paints.pick(rng, coats)
         x, y, lift = rng.uniform(-0.4, 0.4) * reach, rng.uniform(3, reach), 0.004 + 0.0006 * k
         if rng.random() < 0.3:
             cover = Paint(np.full(3, rng.uniform(0.05, 0.2)), 0.2, rng.uniform(-1, 5), Texture.TILES, 0.07)
             parts.append(post(x, y, rng.uniform(0.2, 0.4), lift, cover))
         else:
             size = (rng.uniform(0.4, 2.5), rng.uniform(0.4, 4), lift)
-            parts.append(block(x, y, size, paint, 0.0, props.pick(rng, [0.0, 0.0, rng.uniform(-0.6, 0.6)])))
+            parts.append(block(x, y, size, paint, 0.0, paints.pick(rng, [0.0, 0.0, rng.uniform(-0.6, 0.6)])))
     return join(parts)
 
 
@@ -62,11 +50,11 @@ def _floor_paint(rng: Rng) -> Paint:
     gray = rng.uniform(0.15, 0.55) * (1 + rng.uniform(-0.1, 0.15) * np.array([1, 0, -1]))
     kind = rng.integers(4)
     if kind == 0:
-        return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, props.pick(rng, [0.3, 0.45, 0.6, 1.0]))
+        return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, paints.pick(rng, [0.3, 0.45, 0.6, 1.0]))
     if kind == 1:
-        return props.timber(rng, rng.uniform(0.1, 0.2))
+        return paints.timber(rng, rng.uniform(0.1, 0.2))
     if kind == 2:
-        return Paint(props.tone(rng, 0.05, 0.4), rng.uniform(0.3, 0.6), 0.3, Texture.ASPHALT, 0.03)
+        return Paint(paints.tone(rng, 0.05, 0.4), rng.uniform(0.3, 0.6), 0.3, Texture.ASPHALT, 0.03)
     return Paint(gray, rng.uniform(0.35, 0.6), 0.0, Texture.TILES, rng.uniform(1.5, 3))
 
 
@@ -74,104 +62,13 @@ def _paving_paint(rng: Rng) -> Paint:
     gray = rng.uniform(0.1, 0.35) * (1 + rng.uniform(-0.08, 0.15) * np.array([1, 0, -1]))
     kind = rng.integers(4)
     if kind == 0:
-        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.TILES, props.pick(rng, [0.3, 0.4, 0.6]))
+        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.TILES, paints.pick(rng, [0.3, 0.4, 0.6]))
     if kind == 1:
-        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.BRICK, props.pick(rng, [0.2, 0.3]))
+        return Paint(gray, rng.uniform(0.2, 0.35), 0.0, Texture.BRICK, paints.pick(rng, [0.2, 0.3]))
     if kind == 2:
         return Paint(gray, rng.uniform(0.2, 0.35), 0.5, Texture.TILES, rng.uniform(1.2, 3))
     # Asphalt, from worn gray to new black.
     return Paint(gray * 0.6, rng.uniform(0.1, 0.25), 1.0, Texture.ASPHALT, rng.uniform(0.015, 0.04))
-
-
-def _on_wall(rng: Rng, width: float) -> list[Solids]:
-    """What hangs on or stands at a bay of an indoor wall."""
-    x, kind = rng.uniform(-0.2, 0.2) * width, rng.integers(9)
-    if kind <= 1:
-        door = props.pick(rng, [props.timber(rng, 1.5), props.lacquer(rng, 0, Texture.PANEL, 1.1)])
-        frame = block(x, -0.02, (1.15, 0.08, 2.2), props.lacquer(rng))
-        return [frame, block(x, -0.05, (0.95, 0.06, 2.1), door), block(x, -0.07, (0.25, 0.06, 0.9), props.GLASS, 1.0)]
-    if kind == 2:
-        paint = props.lacquer(rng, 0.5, Texture.POSTER, rng.uniform(0.3, 0.9))
-        return [block(x, -0.02, (0.75 * width, 0.06, rng.uniform(0.7, 1.3)), paint, rng.uniform(0.9, 1.3))]
-    if kind == 3:
-        bright = Paint(np.array([0.8, 0.85, 0.9]), 0.5, -4.0, props.pick(rng, [Texture.GLASS, Texture.STRIPES]), 0.06)
-        return [
-            block(x, -0.02, (0.7 * width, 0.06, 1.4), bright, 1.0),
-            props.radiator(rng).moved(x, -0.12),
-        ]
-    if kind == 4:
-        return [props.rack(rng).moved(x, -0.3)]
-    if kind == 5:
-        return [props.cabinet(rng).moved(x, -0.3), props.cabinet(rng).moved(x + 1.2, -0.3)]
-    if kind == 6:
-        red = Paint(np.array([0.5, 0.03, 0.03]), 0.5)
-        return [post(x, -0.1, 0.09, 0.5, red, 0.7), block(x, -0.02, (0.3, 0.05, 0.3), props.lacquer(rng), 1.5)]
-    if kind == 7:
-        low = block(0, -0.02, (width, 0.05, 1.1), props.lacquer(rng, 0, Texture.TILES, 0.2))
-        return [low, block(x, -0.06, (0.5, 0.04, 0.35), props.lacquer(rng, 6.0, Texture.POSTER, 0.35), 1.5)]
-    return [props.bench(rng).moved(x, -0.4)]
-
-
-def _indoor_bay(paint: Paint, skirting: Paint, height: float) -> Prop:
-    def bay(rng: Rng) -> Solids:
-        width = rng.uniform(1.8, 3.4)
-        parts = [block(0, 0.1, (width, 0.2, height), paint), block(0, -0.01, (width, 0.04, 0.12), skirting)]
-        return join(parts + _on_wall(rng, width))
-
-    return bay
-
-
-def _front(rng: Rng, width: float) -> list[Solids]:
-    """The ground floor of a house: shop window, shutter, doors or a plain wall with bits."""
-    kind, parts = rng.integers(5), []
-    if kind <= 1:
-        pane = props.pick(rng, [props.GLASS, props.lacquer(rng, -1.5, Texture.SHELVES, 0.5)])
-        parts.append(block(0, -0.02, (0.8 * width, 0.08, 2.0), pane, 0.5))
-        parts += [block(x * width, -0.05, (0.09, 0.1, 2.1), props.metal(rng), 0.45) for x in (-0.4, 0.05, 0.4)]
-        sign = props.lacquer(rng, 1.0, Texture.POSTER, rng.uniform(0.5, 1.4))
-        parts.append(block(0, -0.1, (0.9 * width, 0.2, 0.6), sign, 2.6))
-        if rng.random() < 0.5:
-            parts.append(block(0, -0.6, (0.9 * width, 1.2, 0.08), props.lacquer(rng, 2.0), 2.5))
-    elif kind == 2:
-        slats = props.lacquer(rng, rng.uniform(-2, 3), Texture.STRIPES, 0.11)
-        parts += [block(x * width, -0.03, (0.42 * width, 0.08, 2.5), slats) for x in (-0.25, 0.25)]
-        parts.append(block(0, -0.06, (1.2, 0.1, 0.8), props.lacquer(rng, 0.0, Texture.POSTER, 0.6), 1.2))
-    elif kind == 3:
-        door = props.pick(rng, [props.timber(rng, 0.3), props.lacquer(rng, 2.0, Texture.PANEL, 0.9)])
-        x = rng.uniform(-0.3, 0.3) * width
-        parts += [block(x, -0.02, (1.5, 0.08, 2.5), props.wall_paint(rng)), block(x, -0.05, (1.2, 0.08, 2.3), door)]
-        parts.append(block(x, -0.3, (1.8, 0.6, 0.16), props.wall_paint(rng, Texture.TILES, 0.6)))
-        parts.append(block(-x + 0.4, -0.03, (1.3, 0.06, 1.2), props.GLASS, 1.0))
-    else:
-        parts.append(block(0, -0.02, (0.5 * width, 0.04, 1.1), props.lacquer(rng, 0.0, Texture.POSTER, 0.7), 1.0))
-        # The outlet of an air conditioner is warm.
-        parts.append(block(0.33 * width, -0.2, (0.8, 0.35, 0.6), props.lacquer(rng, 7.0, Texture.STRIPES, 0.05), 1.6))
-        parts.append(props.cabinet(rng).moved(-0.3 * width, -0.3))
-    parts.append(post(0.48 * width, -0.08, 0.05, 6, props.metal(rng)))
-    return parts
-
-
-def house(rng: Rng) -> Solids:
-    """One house front of a street."""
-    width, height = rng.uniform(4, 9), rng.uniform(5, 14)
-    wall = props.brick(rng) if rng.random() < 0.4 else props.wall_paint(rng)
-    floor = Paint(wall.albedo, wall.nir, wall.heat, Texture.GRID, rng.uniform(0.9, 1.7))
-    base = wall if rng.random() < 0.5 else props.wall_paint(rng, Texture.TILES, 0.5)
-    parts = [block(0, 0.2, (width, 0.4, height - 3.2), floor, 3.2), block(0, 0.2, (width, 0.4, 3.2), base)]
-    parts.append(block(0, -0.03, (width, 0.1, 0.45), props.wall_paint(rng)))
-    return join(parts + _front(rng, width))
-
-
-def _low_wall(rng: Rng) -> Solids:
-    """A garden wall or a fence, with green behind it."""
-    width = rng.uniform(2.5, 5)
-    if rng.random() < 0.5:
-        front = block(0, 0, (width, 0.25, rng.uniform(0.6, 2)), props.brick(rng))
-    else:
-        bars = Paint(props.tone(rng, 0.03, 0.4), 0.4, -1.5, Texture.FENCE, 0.12)
-        front = block(0, 0, (width, 0.05, rng.uniform(1.0, 1.9)), bars)
-    back = props.pick(rng, [props.tree, props.bush, props.hedge])(rng).moved(0, rng.uniform(0.9, 2.5))
-    return join([front, back, props.bush(rng).moved(rng.uniform(-1, 1), 0.9)])
 
 
 STREET: tuple[Prop, ...] = (
@@ -221,19 +118,19 @@ def room(rng: Rng) -> tuple[Solids, Paint]:
     kit = (HALL, HALL, OFFICE, SHOP, STORE)[kind]
     height = rng.uniform(3.3, 4.5)
     paint = (
-        props.brick(rng)
+        paints.brick(rng)
         if rng.random() < 0.12
-        else props.wall_paint(rng, props.pick(rng, [Texture.PLAIN, Texture.PLAIN, Texture.TILES]), 0.4)
+        else paints.wall_paint(rng, paints.pick(rng, [Texture.PLAIN, Texture.PLAIN, Texture.TILES]), 0.4)
     )
-    bay = _indoor_bay(paint, props.lacquer(rng), height)
+    bay = room_bay(paint, paints.lacquer(rng), height)
     parts = [
         row(rng, 2 * wide, bay).moved(-wide, deep),
         row(rng, deep, bay).moved(-wide, 0, math.pi / 2),
         row(rng, deep, bay).moved(wide, deep, -math.pi / 2),
-        block(0, deep / 2, (2 * wide, deep, 0.2), props.wall_paint(rng, Texture.TILES, 0.6), height),
+        block(0, deep / 2, (2 * wide, deep, 0.2), paints.wall_paint(rng, Texture.TILES, 0.6), height),
     ]
-    lamps = [block(x * wide, y, (0.3, 1.4, 0.06), props.LAMP, height - 0.06) for x in (-0.5, 0.5) for y in (4, 9, 14)]
-    mats = [props.lacquer(rng, 0.4), _floor_paint(rng), Paint(props.tone(rng, 0.05, 0.5), 0.5, 3.0)]
+    lamps = [block(x * wide, y, (0.3, 1.4, 0.06), paints.LAMP, height - 0.06) for x in (-0.5, 0.5) for y in (4, 9, 14)]
+    mats = [paints.lacquer(rng, 0.4), _floor_paint(rng), Paint(paints.tone(rng, 0.05, 0.5), 0.5, 3.0)]
     parts += [*lamps, flats(rng, mats, 7, deep)]
     if kind:
         parts.append(scatter(rng, kit, 12, (-wide + 0.6, wide - 0.6), (0.6 * deep, deep - 0.8)))
@@ -265,7 +162,7 @@ def _road(rng: Rng, y: float, width: float) -> Solids:
 
 def _yard(rng: Rng, deep: float, wide: float) -> list[Solids]:
     """The rim of an open place: houses or gardens behind and at both sides."""
-    sides = [house if rng.random() < 0.65 else _low_wall for _ in range(3)]
+    sides = [house if rng.random() < 0.65 else garden for _ in range(3)]
     return [
         row(rng, 2 * wide + 8, sides[0]).moved(-wide - 4, deep),
         row(rng, deep, sides[1]).moved(-wide, 1, math.pi / 2),
@@ -280,7 +177,7 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
         kind
     ]
     wide = (rng.uniform(4, 7), rng.uniform(4, 8), rng.uniform(4, 9), rng.uniform(5, 9), rng.uniform(2.2, 3.6))[kind]
-    ground = props.lawn(rng) if kind == 2 and rng.random() < 0.6 else _paving_paint(rng)
+    ground = paints.lawn(rng) if kind == 2 and rng.random() < 0.6 else _paving_paint(rng)
     patches = [_paving_paint(rng), _paving_paint(rng), Paint(np.full(3, 0.06), 0.12, 2.0, Texture.ASPHALT, 0.02)]
     parts = [*_yard(rng, deep, wide), flats(rng, patches, 9, deep)]
     kit = PARK if kind == 2 else STREET
@@ -289,7 +186,7 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
     if kind == 2:
         path = Paint(np.array([0.4, 0.32, 0.22]) * rng.uniform(0.5, 1.1), 0.4, 1.5, Texture.ASPHALT, 0.02)
         parts.append(block(rng.uniform(-1, 1), 10, (rng.uniform(1.8, 3), 40, 0.006), path, 0, rng.uniform(-0.25, 0.25)))
-        parts.append(block(0, rng.uniform(11, 16), (40, rng.uniform(2, 5), 0.05), props.lawn(rng)))
+        parts.append(block(0, rng.uniform(11, 16), (40, rng.uniform(2, 5), 0.05), paints.lawn(rng)))
         parts.append(scatter(rng, PARK, 12, (-wide, wide), (10, deep)))
     if kind == 3:
         white = Paint(np.full(3, 0.6), 0.55)
@@ -297,7 +194,7 @@ def open_air(rng: Rng) -> tuple[Solids, Paint]:
         for x in np.arange(-8.1, 8.2, 2.7):
             parts.append(block(x, start + 2.5, (0.12, 5, 0.02), white))
             if rng.random() < 0.65:
-                parts.append(props.car(rng).moved(x + 1.35, start + 2.5, math.pi / 2 * props.pick(rng, [-1, 1])))
+                parts.append(props.car(rng).moved(x + 1.35, start + 2.5, math.pi / 2 * paints.pick(rng, [-1, 1])))
     if rng.random() < 0.3:
         parts.append(props.shelter(rng).moved(rng.uniform(-4, 4), rng.uniform(11, 14)))
     parts.append(scatter(rng, kit, 14, (-min(wide, 6.0), min(wide, 6.0)), (9, min(deep - 1, 18))))
