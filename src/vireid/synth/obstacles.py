@@ -118,7 +118,7 @@ def _branch(rng: Rng, distance: float) -> Solids:
     """Leaves that hang into the view from one side."""
     share = rng.uniform(0.4, 0.75)
     high = 3.0 - share * (3.0 - rng.uniform(0.9, 2.0))
-    x, coat = rng.uniform(-0.4, 0.4), paints.leaves(rng, rng.uniform(0.07, 0.12))
+    x, coat = rng.uniform(-0.4, 0.4), paints.leaves(rng, rng.uniform(0.035, 0.07))
     parts = []
     for _ in range(3):
         center = (x + rng.normal(0, 0.2), share * distance + rng.normal(0, 0.2), high + rng.normal(0, 0.15))
