@@ -47,7 +47,7 @@ def painter(renderer):
 @pytest.fixture(scope="session")
 def pictures(painter):
     """Twenty pictures of the first person: visible and thermal in turn."""
-    return painter.pictures(0)
+    return list(painter.pictures(0))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ PLAIN = Sensor(
     aim=0.25,
     veil=0.0,
     room=(0.0, 0.0),
+    equalize=0.0,
     detail=1.0,
     curve=1.0,
     stripes=0.0,
@@ -83,6 +84,15 @@ def test_thermal_gain_spreads_the_temperatures_white_hot():
     inner = (slice(3, 13), slice(3, 13))  # at the edges the halo of the local contrast is clipped
     assert np.abs(out - expected)[inner].max() < 3
     assert out[0, 0] < out[-1, -1]
+
+
+def test_equalizing_gives_every_temperature_as_many_grey_levels_as_pixels():
+    # Half of the picture at 10 degrees and little between them and 60: by temperature the middle would be 0.4.
+    degrees = np.repeat([[10.0], [10.2], [30.0], [60.0]], 4, 0).repeat(8, 1)
+    even, ranked = (sense_thermal(on_device(degrees), replace(PLAIN, equalize=e), 0).numpy() for e in (0, 1))
+    rows = {"even": even[:, 4, 0].astype(int), "ranked": ranked[:, 4, 0].astype(int)}
+    assert rows["ranked"][8] - rows["even"][8] > 20
+    assert rows["ranked"][0] < rows["ranked"][8] < rows["ranked"][15]  # still white-hot
 
 
 def test_detail_raises_local_contrast():

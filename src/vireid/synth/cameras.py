@@ -55,6 +55,7 @@ def make_camera(camid: int, band: Band, place: Place) -> Camera:
         aim=rng.uniform(0.16, 0.34),
         veil=rng.uniform(0.0, 0.12),
         room=(0.0, 0.0),
+        equalize=0.0,
         detail=1.0,
         curve=1.0,
         stripes=0.0,
@@ -66,8 +67,9 @@ def make_camera(camid: int, band: Band, place: Place) -> Camera:
             sensor,
             blur=rng.uniform(0.6, 1.2),
             noise=rng.uniform(0.05, 0.12),
-            detail=rng.uniform(1.0, 3.0),
-            curve=rng.uniform(0.6, 1.1),
+            equalize=rng.uniform(0.0, 0.6),
+            detail=rng.uniform(1.0, 2.8),
+            curve=rng.uniform(0.65, 1.1),
             stripes=rng.uniform(0.02, 0.1),
         )
     return Camera(

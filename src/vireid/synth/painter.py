@@ -4,7 +4,6 @@ Importing this module needs anny and warp.
 """
 
 import io
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,12 +20,12 @@ from vireid.synth.files import write_atomic
 from vireid.synth.garment import dress
 from vireid.synth.identity import Identity, draw_identity
 from vireid.synth.poses import draw_posture
-from vireid.synth.presets import CAMERAS, PRESETS, Job, split_of
+from vireid.synth.presets import CAMERAS, DAYS, PRESETS, Job, split_of
+from vireid.synth.progress import Note, write_note
 from vireid.synth.scenery import Solids, draw_obstacle, make_place
 from vireid.synth.shot import Performer, Shot, Stance, draw_stance, nudge, shoot
 from vireid.synth.spectra import Band, wardrobe
 
-DAYS = 2
 OBSTACLES = 0.15  # share of the pictures with something before the person
 SHOWN = 0.45  # least share of a person that must be seen, or the person steps elsewhere
 STEPS = 6  # how often that is tried
@@ -114,7 +113,7 @@ class Painter:
     def _shoot(self, performer: Performer, cameras: list[Camera], heading: float, rng: Rng) -> list[Shot]:
         """One instant by cameras side by side, the person somewhere they can be seen."""
         for _ in range(STEPS):
-            stance = _free_stance(cameras[0], heading, rng)
+            stance = draw_stance(cameras[0], heading, rng)
             obstacle, passer = self._company(cameras[0], stance, rng)
             shots: list[Shot] = []
             for camera in cameras:
@@ -167,15 +166,6 @@ class Painter:
         return self._sites[part, site]
 
 
-def _free_stance(camera: Camera, heading: float, rng: Rng) -> Stance:
-    """Somewhere before the camera where nothing else stands."""
-    for _ in range(20):
-        stance = draw_stance(camera, heading, rng)
-        if camera.place.solids.clearance(stance.position) > 0.3:
-            break
-    return stance
-
-
 def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
     """Write the images of one identity, then, last, the rows that say it is complete."""
     pid = index + 1
@@ -196,8 +186,7 @@ def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
         row = [inside, str(pid), modality, str(picture.camid), split_of(pid), track, picture.time]
         rows[picture.part].append(row)
     changes = [name for name, does in (("top", person.changes_top), ("bag", person.changes_bag)) if does]
-    marker = json.dumps({"rows": rows, "changes": changes})
-    write_atomic(out / ".progress" / f"{pid:05d}.json", marker.encode())
+    write_note(out, pid, Note(rows, changes))
 
 
 def _encode(pixels: np.ndarray, suffix: str, quality: int = 0) -> bytes:

@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 
 BINS = wp.constant(4096)
 ROWS_FIRST, COLUMNS_FIRST = 0, 1
+THERMAL_RANGE = (-60.0, 100.0)  # degrees Celsius that a thermal camera tells apart
 
 
 @wp.kernel
@@ -78,7 +79,9 @@ def _count(
 
 
 @wp.kernel
-def _find(bins: wp.array(dtype=wp.int32), count: int, low: float, scale: float, shares: wp.vec3, out: wp.array(dtype=float)) -> None:
+def _find(
+    bins: wp.array(dtype=wp.int32), count: int, low: float, scale: float, shares: wp.vec3, out: wp.array(dtype=float)
+) -> None:
     k = wp.tid()
     wanted = int(shares[k] * float(count))
     total = int(0)
@@ -88,6 +91,17 @@ def _find(bins: wp.array(dtype=wp.int32), count: int, low: float, scale: float, 
         if total > wanted and found == 0:
             out[k] = low + (float(i) + 0.5) / scale
             found = 1
+
+
+@wp.kernel
+def _equalize(bins: wp.array(dtype=wp.int32), plateau: int, out: wp.array(dtype=float)) -> None:
+    # A bin counts up to the plateau: a large even area does not take all grey levels for itself.
+    total = float(0.0)
+    for i in range(BINS):
+        total += float(wp.min(bins[i], plateau))
+        out[i] = total
+    for i in range(BINS):
+        out[i] = out[i] / wp.max(total, 1.0)
 
 
 @wp.func
@@ -147,7 +161,11 @@ def _sense_thermal(
     image: wp.array2d(dtype=wp.vec3),
     around: wp.array2d(dtype=wp.vec3),
     levels: wp.array(dtype=float),
+    ranks: wp.array(dtype=float),
+    coldest: float,
+    bins_per_degree: float,
     room: wp.vec2,
+    equalize: float,
     detail: float,
     curve: float,
     noise: float,
@@ -162,9 +180,13 @@ def _sense_thermal(
     low = levels[0] - room[0]
     high = levels[2] + room[1]
     span = wp.max(high - low, 1.0)
-    base = wp.clamp((around[row, column][0] - low) / span, 0.0, 1.0)
-    fine = (reading - around[row, column][0]) / span
-    out[row, column, 0] = _byte(wp.pow(base, curve) + fine * detail)
+    mean = around[row, column][0]
+    even = wp.clamp((mean - low) / span, 0.0, 1.0)
+    ranked = ranks[wp.clamp(int((mean - coldest) * bins_per_degree), 0, BINS - 1)]
+    base = wp.lerp(wp.pow(even, curve), ranked, equalize)
+    value = base + (reading - mean) / span * detail
+    # A soft shoulder at both ends, so that halos do not turn into flat black and white.
+    out[row, column, 0] = _byte(0.5 + 0.55 * wp.tanh(1.7 * (value - 0.5)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +201,7 @@ class Sensor:
         aim: what the exposure brings the middle of the picture to, 0 to 1; in the near infrared a factor on it.
         veil: share of stray light.
         room: degrees below the coldest and above the warmest that automatic gain leaves, thermal only.
+        equalize: how far the broad gradations follow the histogram instead of the temperature, 0 to 1, thermal only.
         detail: how strongly local contrast is raised, 1 not at all, thermal only.
         curve: exponent on the broad gradations, below 1 lifts them, thermal only.
         stripes: degrees of the columns' own offsets, thermal only.
@@ -191,6 +214,7 @@ class Sensor:
     aim: float
     veil: float
     room: tuple[float, float]
+    equalize: float
     detail: float
     curve: float
     stripes: float
@@ -227,11 +251,17 @@ def averaged(image: Any, radius: int) -> Any:
     return image
 
 
+def histogram(image: Any, channels: int, low: float, high: float) -> Any:
+    """How many pixels lie in each of 4,096 equal bins from `low` to `high`; those beyond count at the ends."""
+    bins = wp.zeros(BINS, dtype=wp.int32, device=image.device)
+    wp.launch(_count, image.shape, [image, channels, low, int(BINS) / (high - low), bins], device=image.device)
+    return bins
+
+
 def percentiles(image: Any, channels: int, low: float, high: float, shares: tuple[float, float, float]) -> Any:
     """The values `(3,)` below which these shares of the pixels lie, to within a bin of (high - low) / 4096."""
-    bins = wp.zeros(BINS, dtype=wp.int32, device=image.device)
+    bins = histogram(image, channels, low, high)
     scale = int(BINS) / (high - low)
-    wp.launch(_count, image.shape, [image, channels, low, scale, bins], device=image.device)
     out = wp.zeros(3, dtype=float, device=image.device)
     count = image.shape[0] * image.shape[1]
     wp.launch(_find, 3, [bins, count, low, scale, wp.vec3(*shares), out], device=image.device)
@@ -265,13 +295,19 @@ def sense_thermal(temperatures: Any, sensor: Sensor, seed: int) -> Any:
     """A white-hot picture `(H, W, 1)` uint8 of degrees Celsius `(H, W)`, in x.
 
     Broad gradations and detail are scaled apart, as the local contrast enhancement of thermal cameras does: that is
-    what gives such pictures their halos and their texture.
+    what gives such pictures their halos and their texture. The broad ones follow, in part, the histogram with a
+    plateau, which such cameras use so that a small warm person does not leave the place black.
     """
     scale = temperatures.shape[0] / 128
     image = blur(temperatures, sensor.blur * scale**0.7, sensor.smear * scale)
-    levels = percentiles(image, 1, -60.0, 100.0, (0.02, 0.5, 0.985))
+    levels = percentiles(image, 1, *THERMAL_RANGE, (0.02, 0.5, 0.985))
     around = averaged(image, max(1, round(7 * scale)))
+    ranks = wp.zeros(BINS, dtype=float, device=image.device)
+    plateau = max(1, image.shape[0] * image.shape[1] // 600)
+    wp.launch(_equalize, 1, [histogram(around, 1, *THERMAL_RANGE), plateau, ranks], device=image.device)
+    coldest, warmest = THERMAL_RANGE
     out = wp.empty((*image.shape, 1), dtype=wp.uint8, device=image.device)
-    settings = [wp.vec2(*sensor.room), sensor.detail, sensor.curve, sensor.noise, sensor.stripes]
-    wp.launch(_sense_thermal, image.shape, [image, around, levels, *settings, seed, out], device=image.device)
+    ranked = [ranks, coldest, int(BINS) / (warmest - coldest)]
+    settings = [wp.vec2(*sensor.room), sensor.equalize, sensor.detail, sensor.curve, sensor.noise, sensor.stripes]
+    wp.launch(_sense_thermal, image.shape, [image, around, levels, *ranked, *settings, seed, out], device=image.device)
     return out

@@ -78,9 +78,9 @@ class Shot:
 
 def draw_stance(camera: Camera, heading: float, rng: Rng) -> Stance:
     """A place before the camera for somebody seen from `heading` (0 is from the front), and a detector's box."""
-    distance = camera.distance * rng.uniform(0.75, 1.3)
-    side = rng.uniform(-0.24, 0.24)
-    position = np.array([distance * math.sin(side), distance * math.cos(side), 0.0])
+    near, far = camera.distance * 0.75, camera.distance * 1.3
+    position = camera.place.draw_spot(rng, (near, far))
+    side = math.atan2(position[0], position[1])
     loose = rng.random() < 0.12  # a poor box, too tight or too wide
     margin = rng.uniform(0.88, 1.35) if loose else rng.uniform(1.02, 1.16)
     shift = rng.normal(0, [0.03, 0.04] if loose else [0.015, 0.015])
@@ -135,9 +135,7 @@ def shoot(
         second = _actor(other, others[0], there)
     light = _light(camera, frame, stance, rng)
     sun = _sun(camera, light, [stood, *others])
-    tangent = math.hypot(box.width / box.across, box.height / box.down) / 2
-    solids = camera.place.solids.in_view(frame.origin, frame.forward, tangent * 1.25)
-    scenery = backdrop.upload(camera.place, solids + obstacle, str(plane.device))
+    scenery = backdrop.upload(camera.place, _near(camera, frame, box, stance) + obstacle, str(plane.device))
     value, mask = shade((first, second), buffer, box, samples, sun, scenery, light, size)
     sense = {Band.VISIBLE: sense_visible, Band.NIR: sense_nir, Band.LWIR: sense_thermal}[camera.band]
     image = sense(value, sensor_now(camera, rng), int(rng.integers(2**30)))
@@ -164,6 +162,17 @@ def _aim(
     return frame, raster.window(left, top, wide, tall, height * samples, width * samples)
 
 
+def _near(camera: Camera, frame: Frame, box: Any, stance: Stance) -> Solids:
+    """The solids that the crop shows, and those that may cast a shadow on the person."""
+    wide = max(abs(box.left), abs(box.left + box.width / box.across)) * 1.02
+    tall = max(abs(box.top), abs(box.top + box.height / box.down)) * 1.02
+    solids, sun = camera.place.solids, camera.place.sun_direction
+    shown = solids.visible(frame.origin, frame.forward, math.hypot(wide, tall), wide)
+    if camera.place.sun > 0:
+        shown = shown | solids.visible(stance.position, sun, 0.3)
+    return solids.take(shown)
+
+
 def _actor(performer: Performer, stood: Stood, plane: Any) -> Any:
     actor = Actor()
     actor.world, actor.normals, actor.plane = stood.world, stood.normals, plane
@@ -181,7 +190,9 @@ def _light(camera: Camera, frame: Frame, stance: Stance, rng: Rng) -> Any:
     sun = Frame.looking(np.zeros(3), -place.sun_direction)
     light = Light()
     light.band = BANDS[camera.band]
-    light.origin, light.right, light.up, light.forward = map(_vector, (frame.origin, frame.right, frame.up, frame.forward))
+    light.origin, light.right, light.up, light.forward = map(
+        _vector, (frame.origin, frame.right, frame.up, frame.forward)
+    )
     light.feet = _vector(stance.position)
     light.sun_direction, light.sun = _vector(place.sun_direction), place.sun * rng.uniform(0.85, 1.1)
     light.sun_right, light.sun_up, light.sun_forward = map(_vector, (sun.right, sun.up, sun.forward))

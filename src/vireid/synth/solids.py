@@ -154,20 +154,6 @@ class Solids:
         """Those that a ray inside the cone of `visible` can meet."""
         return self.take(self.visible(origin, forward, tangent, sideways))
 
-    def clearance(self, position: Array, height: float = 1.9) -> float:
-        """Metres from a person who stands at `position` `(3,)` to the nearest solid, 0 inside one.
-
-        What lies flat on the ground or hangs above `height` does not count.
-        """
-        low, high = self.center[:, 2] - self.half[:, 2], self.center[:, 2] + self.half[:, 2]
-        near = self.take((high > 0.08) & (low < height))
-        if not len(near):
-            return math.inf
-        offset = np.asarray(position, np.float64)[:2] - near.center[:, :2]
-        c, s = np.cos(near.yaw), np.sin(near.yaw)
-        across = np.stack([c * offset[:, 0] + s * offset[:, 1], c * offset[:, 1] - s * offset[:, 0]], 1)
-        return float(np.linalg.norm(np.maximum(np.abs(across) - near.half[:, :2], 0), axis=1).min())
-
 
 def join(parts: Sequence[Solids]) -> Solids:
     """All solids of all parts, in their order."""

@@ -71,7 +71,7 @@ class Wardrobe:
 
     Attributes:
         table: `(ROWS, COLUMNS)` float32.
-        cut: `(12,)` float32, where garments end and what they have; see `shade.py`.
+        cut: `(13,)` float32, where garments end and what they have, in the order of `surface.py`.
     """
 
     table: Array
@@ -106,6 +106,8 @@ def wardrobe(person: Identity, day: Day) -> Wardrobe:
     table[SOCK] = _plain(shoes.sock_color, shoes.sock_nir, warmth(0.045), 0.88, bump=0.2)
     table[TIGHTS] = _plain(np.array([0.05, 0.05, 0.06]), 0.5, warmth(0.02), 0.88)
     table[Part.BICYCLE] = _plain(person.bag_fabric.color * 0.8, 0.2, 0.06, 0.8, gloss=0.5)
+    table[Part.PHONE] = _plain(np.full(3, 0.04), 0.08, 0.35, 0.9, gloss=0.5)  # its electronics are warm
+    table[Part.PARCEL] = _plain(np.array([0.45, 0.32, 0.2]) * person.bag_size**2, 0.6, 0.08, 0.93)
     cut = (
         top.sleeve,
         top.hem,
@@ -119,6 +121,7 @@ def wardrobe(person: Identity, day: Day) -> Wardrobe:
         float(person.hair_style != "bald"),
         float(person.beard),
         float(person.glasses),
+        top.under,
     )
     return Wardrobe(table, np.array(cut, np.float32))
 

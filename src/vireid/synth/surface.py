@@ -16,7 +16,9 @@ from vireid.synth.noise import fractal, noise_slope, value_noise
 
 # Columns of the attributes and rows and columns of the table, as constants of the kernels.
 X, Y, Z, ARM, LEG, TORSO = (wp.constant(c) for c in (b.X, b.Y, b.Z, b.ARM, b.LEG, b.TORSO))
-IN_ARM, IN_LEG, IN_HEAD, IN_HAND, IN_FOOT = (wp.constant(c) for c in (b.IN_ARM, b.IN_LEG, b.IN_HEAD, b.IN_HAND, b.IN_FOOT))
+IN_ARM, IN_LEG, IN_HEAD, IN_HAND, IN_FOOT = (
+    wp.constant(c) for c in (b.IN_ARM, b.IN_LEG, b.IN_HEAD, b.IN_HAND, b.IN_FOOT)
+)
 HEAD_X, HEAD_Y, HEAD_Z = (wp.constant(c) for c in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
 TOP, INNER, BOTTOM, SOCK = (wp.constant(r) for r in (s.TOP, s.INNER, s.BOTTOM, s.SOCK))
 TIGHTS, SOLE, SKIN = (wp.constant(r) for r in (s.TIGHTS, s.SOLE, s.SKIN))
@@ -25,6 +27,9 @@ COLOR, PRINT_COLOR, NIR, PRINT_NIR = (wp.constant(c) for c in (s.COLOR, s.PRINT_
 PATTERN, FREQUENCY, WARMTH, EMITS = (wp.constant(c) for c in (s.PATTERN, s.FREQUENCY, s.WARMTH, s.EMITS))
 BUMP, GLOSS, SEED = (wp.constant(c) for c in (s.BUMP, s.GLOSS, s.SEED))
 LOGO_X, LOGO_Z, LOGO_W, LOGO_H = (wp.constant(c) for c in (s.LOGO_X, s.LOGO_Z, s.LOGO_W, s.LOGO_H))
+# Entries of a wardrobe's cut.
+SLEEVE, HEM, TROUSER, IS_OPEN, LOW_NECK, ZIP, BUTTONS = (wp.constant(k) for k in range(7))
+BELT, SKIRT, HAS_HAIR, HAS_BEARD, GLASSES, UNDER = (wp.constant(k) for k in range(7, 13))
 FACE_WARMTH, HAND_WARMTH = wp.constant(s.FACE_WARMTH), wp.constant(s.HAND_WARMTH)
 
 
@@ -114,9 +119,9 @@ def take(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> Material:
 def in_top(actor: Actor, face: wp.vec3i, w: wp.vec3) -> bool:
     """Whether a point of the body lies under the upper garment; as `garment.top_mask`."""
     if mixed(actor, face, w, IN_ARM) > 0.5:
-        return mixed(actor, face, w, ARM) < actor.cut[0]
+        return mixed(actor, face, w, ARM) < actor.cut[SLEEVE]
     torso = mixed(actor, face, w, TORSO)
-    return torso > actor.cut[1] and torso < 1.02 and mixed(actor, face, w, IN_HEAD) < 0.45
+    return torso > actor.cut[HEM] and torso < 1.02 and mixed(actor, face, w, IN_HEAD) < 0.45
 
 
 @wp.func
@@ -136,7 +141,13 @@ def head(actor: Actor, face: wp.vec3i, w: wp.vec3, m: Material) -> Material:
     beside = wp.abs(wp.abs(x) - 0.28)
     if z < -0.52 and z > -0.72 and wp.abs(x) < 0.22 and y < -0.6:
         m.color = wp.cw_mul(m.color, wp.vec3(0.8, 0.5, 0.5))
-    if actor.cut[10] > 0.0 and z < -0.38 and y < -0.15 and wp.abs(x) < 0.62 and (z < -0.72 or z > -0.52 or wp.abs(x) > 0.22):
+    if (
+        actor.cut[HAS_BEARD] > 0.0
+        and z < -0.38
+        and y < -0.15
+        and wp.abs(x) < 0.62
+        and (z < -0.72 or z > -0.52 or wp.abs(x) > 0.22)
+    ):
         m = take(actor.table, BEARD, wp.vec3(x, y, z))
         m.warmth = 0.9
     if wp.abs(z) < 0.13 and beside < 0.14 and y < -0.35:
@@ -146,13 +157,13 @@ def head(actor: Actor, face: wp.vec3i, w: wp.vec3, m: Material) -> Material:
     if wp.abs(z - 0.24) < 0.05 and wp.abs(wp.abs(x) - 0.3) < 0.2 and y < -0.5:
         m.color = wp.vec3(actor.table[HAIR, COLOR], actor.table[HAIR, COLOR + 1], actor.table[HAIR, COLOR + 2])
         m.nir = actor.table[HAIR, NIR]
-    if actor.cut[11] > 0.0 and wp.abs(z) < 0.2 and beside < 0.24 and y < -0.25:
+    if actor.cut[GLASSES] > 0.0 and wp.abs(z) < 0.2 and beside < 0.24 and y < -0.25:
         # Glass is opaque in the thermal band and has nearly the air's temperature.
         m.warmth = 0.45
         if wp.abs(z) > 0.13 or beside > 0.17:
             m.color = wp.vec3(0.03, 0.03, 0.03)
             m.nir = 0.1
-    if actor.cut[9] > 0.0 and in_hair(x, y, z):
+    if actor.cut[HAS_HAIR] > 0.0 and in_hair(x, y, z):
         m = take(actor.table, HAIR, wp.vec3(x, y, z))
         m.warmth = m.warmth + 0.1
     return m
@@ -167,13 +178,13 @@ def lower(actor: Actor, face: wp.vec3i, w: wp.vec3, p: wp.vec3, m: Material) -> 
     if leg > 1.78 and mixed(actor, face, w, IN_LEG) > 0.4:
         m = take(actor.table, SOCK, p)
     if torso < 0.24:
-        if actor.cut[8] > 0.0:
-            if actor.cut[8] > 1.5 and leg < 1.78:
+        if actor.cut[SKIRT] > 0.0:
+            if actor.cut[SKIRT] > 1.5 and leg < 1.78:
                 m = take(actor.table, TIGHTS, p)
-        elif leg < actor.cut[2] and foot < 0.6:
+        elif leg < actor.cut[TROUSER] and foot < 0.6:
             m = take(actor.table, BOTTOM, p)
             m.warmth = m.warmth - 0.03 * wp.clamp(leg, 0.0, 2.0)
-            if actor.cut[7] > 0.0 and torso > 0.205:
+            if actor.cut[BELT] > 0.0 and torso > 0.205:
                 m.color = wp.vec3(0.05, 0.035, 0.025)
                 m.nir = 0.3
     if foot > 0.3 and leg > 1.93:
@@ -187,18 +198,18 @@ def upper(actor: Actor, face: wp.vec3i, w: wp.vec3, p: wp.vec3, m: Material) -> 
     torso = mixed(actor, face, w, TORSO)
     arm = mixed(actor, face, w, IN_ARM)
     front = p[1] < 0.0
-    if actor.cut[4] > 0.0 and front and wp.abs(p[0]) < 0.09 and torso > 0.9:
+    if actor.cut[LOW_NECK] > 0.0 and front and wp.abs(p[0]) < 0.09 and torso > 0.9:
         if mixed(actor, face, w, HEAD_Z) > -2.9:
             return m
     gap = 0.055 + 0.05 * (1.0 - torso)
-    if actor.cut[3] > 0.0 and arm < 0.3 and front and wp.abs(p[0]) < gap:
+    if actor.cut[IS_OPEN] > 0.0 and arm < 0.3 and front and wp.abs(p[0]) < gap:
         m = take(actor.table, INNER, p)
     else:
         m = take(actor.table, TOP, p)
-        if front and arm < 0.3 and actor.cut[5] > 0.0 and wp.abs(p[0]) < 0.008:
+        if front and arm < 0.3 and actor.cut[ZIP] > 0.0 and wp.abs(p[0]) < 0.008:
             m.color = 0.4 * m.color + wp.vec3(0.12, 0.12, 0.12)
             m.nir = 0.35
-        if front and arm < 0.3 and actor.cut[6] > 0.0 and wp.abs(p[0]) < 0.011:
+        if front and arm < 0.3 and actor.cut[BUTTONS] > 0.0 and wp.abs(p[0]) < 0.011:
             if wp.abs(p[2] * 11.0 - wp.round(p[2] * 11.0)) < 0.12:
                 m.color = 0.3 * m.color + wp.vec3(0.3, 0.3, 0.3)
                 m.nir = 0.5
@@ -230,6 +241,10 @@ def material(actor: Actor, index: int, w: wp.vec3) -> Material:
         m = head(actor, face, w, m)
     if mixed(actor, face, w, IN_ARM) < 0.5:
         m = lower(actor, face, w, p, m)
+        # A shirt that is longer than the jacket over it.
+        torso = mixed(actor, face, w, TORSO)
+        if torso > actor.cut[UNDER] and torso <= actor.cut[HEM]:
+            m = take(actor.table, INNER, p)
     if in_top(actor, face, w):
         m = upper(actor, face, w, p, m)
     return m
@@ -246,4 +261,4 @@ def folds(p: wp.vec3, bump: float) -> wp.vec3:
 @wp.func
 def uneven(p: wp.vec3) -> float:
     """How much nearer to the skin a cloth lies here than elsewhere, -0.5 to 0.5; warm where it touches."""
-    return fractal(wp.cw_mul(p, wp.vec3(17.0, 17.0, 9.0)), 7, 3) - 0.5
+    return fractal(wp.cw_mul(p, wp.vec3(20.0, 20.0, 10.0)), 7, 3) - 0.5
