@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-wp = pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
 
 from vireid.synth import raster
 from vireid.synth.raster import EMPTY, Frame
@@ -44,7 +44,7 @@ def test_a_square_of_two_metres_four_metres_away_fills_half_the_picture():
 def test_the_nearest_triangle_wins_whatever_the_order():
     frame = Frame.looking(np.array([0, -4.0, 0]), np.zeros(3))
     window = raster.window(-0.2, -0.2, 0.4, 0.4, 4, 4)
-    vertices = np.concatenate([SQUARE, SQUARE + [0, 1.0, 0]])
+    vertices = np.concatenate([SQUARE, SQUARE + np.array([0, 1.0, 0])])
     near_first = seen(vertices, np.concatenate([TWO, TWO + 4]), window, frame)
     far_first = seen(vertices, np.concatenate([TWO + 4, TWO]), window, frame)
     np.testing.assert_allclose(depths(near_first), 4, atol=1e-3)
@@ -78,7 +78,7 @@ def test_what_reaches_behind_the_camera_is_left_out():
 def test_along_a_direction_depth_may_be_negative():
     frame = Frame.looking(np.zeros(3), np.array([0, 1.0, 0]))
     window = raster.window(-2, -2, 4, 4, 8, 8)
-    keys = seen(SQUARE - [0, 3.0, 0], TWO, window, frame, perspective=False)
+    keys = seen(SQUARE - np.array([0, 3.0, 0]), TWO, window, frame, perspective=False)
     wanted = np.zeros((8, 8), bool)
     wanted[2:6, 2:6] = True
     np.testing.assert_array_equal(keys != EMPTY, wanted)

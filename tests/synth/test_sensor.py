@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-wp = pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+
+import warp as wp
 
 from vireid.synth.sensor import Sensor, averaged, blur, percentiles, sense_nir, sense_thermal, sense_visible
 

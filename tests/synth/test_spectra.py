@@ -1,18 +1,19 @@
 """Materials in three spectra, and what the kernels make of them."""
-# ruff: noqa: UP018
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-wp = pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
+
+import warp as wp
 
 from vireid.synth import spectra
 from vireid.synth.fabrics import Fabric
-from vireid.synth.garment import Part
+from vireid.synth.fit import Part
 from vireid.synth.identity import draw_identity
-from vireid.synth.spectra import EMISSIVITY, PATTERNS, R_AIR, RESISTANCE, warmth, wardrobe
+from vireid.synth.spectra import EMISSIVITY, PATTERNS, R_AIR, RESISTANCE, wardrobe, warmth
 from vireid.synth.surface import print_share
 
 WHITE, BLACK = np.ones(3), np.zeros(3)

@@ -1,7 +1,4 @@
 """What a ray meets in a place, as Warp functions for the CPU or a GPU."""
-# ruff: noqa: RUF046, SIM102, UP018
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call, index, arg-type, operator, return-value"
 
 from typing import Any
 

@@ -7,9 +7,6 @@ Near-infrared and thermal constants, sources where there are any:
 - dyes and inks other than carbon black let near infrared pass, so a print's near-infrared value is drawn
   apart from its colour; all other reflectances and all temperatures are chosen.
 """
-# ruff: noqa: SIM102, SIM109
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call, index, arg-type, operator, return-value, assignment"
 
 import warp as wp
 

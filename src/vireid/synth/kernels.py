@@ -1,5 +1,4 @@
 """Loads NVIDIA Warp without its messages; every module with kernels imports it from here first."""
-# mypy: disable-error-code="misc, attr-defined, no-untyped-call"
 
 import contextlib
 import os

@@ -1,7 +1,4 @@
 """Procedural value noise as Warp functions, and the same for NumPy arrays."""
-# ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call"
 
 from typing import Any
 

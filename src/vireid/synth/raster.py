@@ -4,9 +4,6 @@ Shapes: V vertices, F triangles, H and W samples. A cell of the buffer holds the
 upper 32 bits and the number of the triangle in its lower ones, so that the nearest triangle wins by one atomic
 minimum, whatever the order in which they are drawn.
 """
-# ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call"
 
 from dataclasses import dataclass
 from typing import Any

@@ -2,9 +2,6 @@
 
 Shapes: H and W pixels. Lengths are in pixels of a picture 128 high and grow with the picture.
 """
-# ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call"
 
 from dataclasses import dataclass
 from typing import Any
@@ -84,8 +81,8 @@ def _find(
 ) -> None:
     k = wp.tid()
     wanted = int(shares[k] * float(count))
-    total = int(0)
-    found = int(0)
+    total = 0
+    found = 0
     for i in range(BINS):
         total += bins[i]
         if total > wanted and found == 0:

@@ -3,9 +3,6 @@
 A pixel averages `samples` by `samples` samples of the figures; what stands behind and before them is asked once per
 pixel.
 """
-# ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call"
 
 from typing import Any
 
@@ -235,7 +232,7 @@ def _shade(
     ray = wp.normalize(light.forward + x * light.right - y * light.up)
     seen = look(scenery, light.origin, ray)
     place = wp.vec3(0.0, 0.0, 0.0)
-    done = int(0)  # whether the place's colour here and the sun on the figures here are known
+    done = 0  # whether the place's colour here and the sun on the figures here are known
     figures_sun = float(-1.0)
     total = wp.vec3(0.0, 0.0, 0.0)
     share = float(0.0)

@@ -124,7 +124,7 @@ def shoot(
     plane = raster.project(stood, frame, perspective=True)
     buffer = raster.blank(height * samples, width * samples, plane.device)
     raster.draw(plane, performer.shape.faces, 0, box, buffer, perspective=True)
-    present = np.count_nonzero(buffer.numpy() != np.uint64(raster.EMPTY))
+    present = int(np.count_nonzero(buffer.numpy() != np.uint64(raster.EMPTY)))
     first = _actor(performer, stood, plane)
     second, others = first, []
     if passer is not None:
@@ -155,7 +155,7 @@ def _aim(
     relative = turned - frame.origin
     depth = relative @ frame.forward
     x, y = relative @ frame.right / depth, -(relative @ frame.up) / depth
-    tall = float(np.ptp(y)) * stance.margin
+    tall = float(y.max() - y.min()) * stance.margin
     wide = tall * width / height * stance.aspect
     left = float(x.max() + x.min()) / 2 + stance.shift[0] * tall - wide / 2
     top = float(y.max() + y.min()) / 2 + stance.shift[1] * tall - tall / 2

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth.garment import Part
-from vireid.synth.identity import Day, Fabric, Identity
+from vireid.synth.fabrics import Fabric
+from vireid.synth.fit import Part
+from vireid.synth.identity import Day, Identity
 
 Array = npt.NDArray[Any]
 
@@ -40,12 +41,13 @@ EMISSIVITY = {"cotton": 0.88, "polyester": 0.88, "nylon": 0.87, "wool": 0.90, "d
 # ASHRAE Handbook, Fundamentals, thermal comfort.
 R_AIR = 0.115
 # Resistance of the cloth where it covers, m2K/W with the air under it: chosen between the whole-body values of ISO 9920
-# (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109) divided by the share of the body covered.
+# (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109) over the share of the body covered.
 RESISTANCE = {"tee": 0.04, "tank": 0.03, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}
 TROUSERS_RESISTANCE = 0.055
 SKIRT_RESISTANCE = 0.09
 # NIR reflectance. Skin: about 0.6 light to 0.4 dark, the difference far smaller than in visible light (Jacquez et al.
-# 1955; NIST reference data set of human skin reflectance, doi:10.6028/jres.122.026). Hair: chosen, melanin absorbs less.
+# 1955; NIST reference data set of human skin reflectance, doi:10.6028/jres.122.026). Hair: chosen; melanin absorbs
+# less there.
 SKIN_NIR = (0.36, 0.42)  # at no visible reflectance, and the slope on it
 HAIR_NIR = (0.20, 0.9)
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB: ITU-R BT.709
@@ -54,10 +56,8 @@ PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral")
 # Rows of a wardrobe's table: one for each `Part`, then what lies on the body itself.
 TOP, INNER, BOTTOM, SOCK, TIGHTS, SOLE, SKIN, ROWS = (len(Part) + k for k in range(8))
 # Columns of a row.
-(COLOR, PRINT_COLOR, NIR, PRINT_NIR, PATTERN, FREQUENCY, WARMTH, EMITS, BUMP, GLOSS, LOGO_X, LOGO_Z, LOGO_W, LOGO_H, SEED) = (
-    0, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
-)  # fmt: skip
-COLUMNS = 19
+COLOR, PRINT_COLOR, NIR, PRINT_NIR, PATTERN, FREQUENCY = 0, 3, 6, 7, 8, 9
+WARMTH, EMITS, BUMP, GLOSS, LOGO_X, LOGO_Z, LOGO_W, LOGO_H, SEED, COLUMNS = range(10, 20)
 
 
 def warmth(resistance: float) -> float:

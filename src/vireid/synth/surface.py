@@ -3,15 +3,12 @@
 The regions repeat `top_mask`, `bottom_mask` and `hair_mask` of garment.py, per sample instead of per vertex, so that
 hems are as fine as the picture.
 """
-# ruff: noqa: UP018, FURB
-# mypy: disable-error-code="misc, attr-defined, valid-type, no-any-return, untyped-decorator"
-# mypy: disable-error-code="name-defined, no-untyped-call"
 
 import warp as wp
 
 from vireid.synth import body as b
 from vireid.synth import spectra as s
-from vireid.synth.garment import Part
+from vireid.synth.fit import Part
 from vireid.synth.noise import fractal, noise_slope, value_noise
 
 # Columns of the attributes and rows and columns of the table, as constants of the kernels.
