@@ -77,7 +77,9 @@ def measure(version: Version, settings: argparse.Namespace) -> dict[str, float]:
     """One turn: images per hour with start-up (of 2N people) and without (from the difference to N people)."""
     few, short = version.render(settings.identities, settings)
     many, long = version.render(2 * settings.identities, settings)
-    rate = 3600 * (many - few) / (long - short) if long > short else float("nan")
+    if long <= short:
+        sys.exit(f"synth_speed: twice the people took no longer ({short:.0f} s, then {long:.0f} s); raise --identities")
+    rate = 3600 * (many - few) / (long - short)
     return {"images": few + many, "seconds": short + long, "rate": rate, "whole": 3600 * many / long}
 
 

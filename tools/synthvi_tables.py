@@ -147,7 +147,7 @@ def _comment_above(lines: list[str], first: int) -> str:
 def _value(node: ast.expr) -> str:
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
-        text = ", ".join(f"{key.value} {ast.unparse(value)}" for key, value in pairs if isinstance(key, ast.Constant))
+        text = ", ".join(f"{key.value!s} {ast.unparse(value)}" for key, value in pairs if isinstance(key, ast.Constant))
     elif isinstance(node, ast.Call) and node.args:  # np.array([...])
         text = ast.unparse(node.args[0])
     else:
