@@ -81,8 +81,8 @@ def _find(
 ) -> None:
     k = wp.tid()
     wanted = int(shares[k] * float(count))
-    total = 0
-    found = 0
+    total = int(0)
+    found = int(0)
     for i in range(BINS):
         total += bins[i]
         if total > wanted and found == 0:

@@ -232,7 +232,7 @@ def _shade(
     ray = wp.normalize(light.forward + x * light.right - y * light.up)
     seen = look(scenery, light.origin, ray)
     place = wp.vec3(0.0, 0.0, 0.0)
-    done = 0  # whether the place's colour here and the sun on the figures here are known
+    done = int(0)  # whether the place's colour here and the sun on the figures here are known
     figures_sun = float(-1.0)
     total = wp.vec3(0.0, 0.0, 0.0)
     share = float(0.0)
