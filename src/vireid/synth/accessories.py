@@ -51,14 +51,15 @@ class _Neck:
 
     def __init__(self, fit: Fit) -> None:
         neck = fit.at("neck01")
-        self._base, self._back = neck[2] - 0.01, neck[1] + 0.05
-        p = fit.surface[(np.abs(fit.surface[:, 0]) < 0.1) & (fit.attributes[:, b.IN_ARM] < 0.2)]
-        p = p[np.abs(p[:, 2] - self._height(p[:, 1])) < 0.02]
+        self._base, self._back = neck[2], neck[1] + 0.05
+        # The shoulders spoil a measure at the ring itself, so it is taken where the neck is free.
+        p = fit.surface[(np.abs(fit.surface[:, 0]) < 0.075) & (fit.attributes[:, b.IN_ARM] < 0.2)]
+        p = p[np.abs(p[:, 2] - self._height(p[:, 1]) - 0.035) < 0.015]
         self.center = np.array([0, (p[:, 1].min() + p[:, 1].max()) / 2])
-        self._radii = outlines(p[:, :2] - self.center, p[:, 2], np.array([0.0, 1.0]), 9.0)
+        self._radii = outlines(p[:, :2] - self.center, p[:, 2], np.array([0.0, 1.0]), 9.0) + 0.006
 
     def _height(self, y: Array) -> Array:
-        return np.asarray(self._base + 0.55 * (y - self._back))
+        return np.asarray(self._base + 0.5 * (y - self._back))
 
     def ring(self, angle: Array, off: Array | float, up: Array | float) -> Array:
         """Points `(N, 3)` at angles `(N,)`, `off` metres outside of the neck and `up` above the ring."""
@@ -74,15 +75,15 @@ def _neck(day: Day, fit: Fit) -> list[Piece]:
     if top.collar in ("shirt", "stand"):
         gap = np.radians(26 if top.is_open else 12)
         angle = np.linspace(FRONT + gap, FRONT + 2 * np.pi - gap, 29)
-        shirt = [(0.004, -0.015), (0.005, 0.03), (0.010, 0.037), (0.020, 0.022), (0.028, -0.006)]
-        stand = [(0.012, -0.03), (0.012, 0.02), (0.016, 0.055), (0.021, 0.058), (0.025, 0.0)]
+        shirt = [(0.004, -0.03), (0.003, 0.03), (0.007, 0.036), (0.018, 0.018), (0.03, -0.012)]
+        stand = [(0.012, -0.04), (0.008, 0.02), (0.010, 0.05), (0.015, 0.053), (0.024, -0.01)]
         grid = np.stack([neck.ring(angle, off, up) for off, up in (shirt if top.collar == "shirt" else stand)])
         pieces.append(Piece(Part.COLLAR, grid.reshape(-1, 3), grid_faces(len(grid), len(angle), closed=False)))
     if top.collar == "hood" and not top.hood_up:
-        angle = np.linspace(FRONT + 0.5, FRONT + 2 * np.pi - 0.5, 25)
+        angle = np.linspace(FRONT + 0.75, FRONT + 2 * np.pi - 0.75, 25)
         rear = 0.5 + 0.5 * np.cos(angle - BACK)
-        path = neck.ring(angle, 0.016 + 0.03 * rear, 0.012 - 0.02 * rear)
-        radii = np.stack([0.014 + 0.026 * rear, 0.016 + 0.03 * rear], 1)
+        path = neck.ring(angle, 0.012 + 0.03 * rear, -0.012 * rear)
+        radii = np.stack([0.012 + 0.024 * rear, 0.014 + 0.028 * rear], 1)
         pieces.append(Piece(Part.HOOD, *tube(path, radii)))
         rear_y = fit.trunk[np.abs(fit.trunk[:, 0]) < 0.05][:, 1].max()
         low = np.array([0, rear_y - 0.005, fit.at("neck01")[2] - 0.085])
@@ -130,7 +131,7 @@ def _arc(points: Array, start: float, end: float, count: int) -> tuple[Array, Ar
 
 def _over_shoulder(fit: Fit, x: float, start: float, end: float, level: float) -> tuple[Array, Array]:
     """A strap in the upright plane at `x`: angles from the back (0) over the top to the front (pi)."""
-    near = fit.trunk[np.abs(fit.trunk[:, 0] - x) < 0.035]
+    near = fit.trunk[np.abs(fit.trunk[:, 0] - x) < 0.022]
     origin = np.array([near[:, 1].mean(), level])
     path, outward = _arc(near[near[:, 2] > level - 0.05][:, 1:] - origin, start, end, 20)
     full = np.full((20, 1), x)
@@ -153,13 +154,13 @@ def _backpack(size: float, fit: Fit) -> list[Piece]:
     ]
     level = neck[2] - 0.22
     for sign in (-1, 1):
-        path, outward = _over_shoulder(fit, sign * 0.5 * shoulder, np.radians(25), np.radians(190), level)
+        path, outward = _over_shoulder(fit, sign * 0.53 * shoulder, np.radians(25), np.radians(190), level)
         pieces.append(_strap(path, outward, 0.05))
         # Under the arm, back to the foot of the bag.
         end = path[-1]
         around = fit.trunk[np.abs(fit.trunk[:, 2] - end[2] + 0.04) < 0.035][:, :2] - np.array([0, path[:, 1].mean()])
         start = np.arctan2(end[1] - path[:, 1].mean(), abs(end[0]))
-        side, normal = _arc(np.abs(around) * [1, 0] + around * [0, 1], start, np.radians(62), 14)
+        side, normal = _arc(around, start, np.radians(62), 14)
         low = np.column_stack(
             [sign * side[:, 0], side[:, 1] + path[:, 1].mean(), np.linspace(end[2], end[2] - 0.11, 14)]
         )

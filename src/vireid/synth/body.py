@@ -102,8 +102,10 @@ class Body:
         # Fingers, toes and the face make up most vertices, and no cloth lies there.
         bare = (self.regions[IN_HAND] > 0.9) | (self.regions[IN_HEAD] > 0.9)
         self.clothable: Array = np.flatnonzero(~bare)
-        self._average = _averaging(self.faces, count)
-        self._cloth_average = self._average[self.clothable]
+        average = _averaging(self.faces, count)[self.clothable]
+        self._within = average[:, self.clothable]
+        self._across = average[:, np.flatnonzero(bare)]
+        self._bare = np.flatnonzero(bare)
 
     def _region(self, prefixes: tuple[str, ...]) -> Array:
         columns = [i for name, i in self.bone.items() if name.startswith(prefixes)]
@@ -112,8 +114,10 @@ class Body:
     def smooth(self, values: Array, steps: int) -> Array:
         """Average `(V, C)` values with their neighbours, `steps` times, where cloth may lie."""
         result = np.array(values, np.float32)
+        cloth, border = result[self.clothable], self._across @ result[self._bare]
         for _ in range(steps):
-            result[self.clothable] = self._cloth_average @ result
+            cloth = self._within @ cloth + border
+        result[self.clothable] = cloth
         return result
 
     @torch.no_grad()

@@ -44,7 +44,10 @@ def beard_mask(attributes: Array) -> Array:
     """Where on the head a beard grows: `(N,)` bool."""
     x, y, z = (attributes[:, column] for column in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
     lips = (z <= -0.52) & (z >= -0.72) & (np.abs(x) <= 0.22)
-    return np.asarray((z < -0.38) & (y < -0.15) & (np.abs(x) < 0.62) & ~lips)
+    # Below a line from the ears to the corners of the mouth, and above the lips.
+    jaw = (z < -0.42 + 0.36 * y) & (y < 0.6) & (z > -1.25)
+    lip = (z < -0.38) & (np.abs(x) < 0.32) & (y < -0.5)
+    return np.asarray((jaw | lip) & ~lips)
 
 
 def tailor(body: Body, person: Identity, day: Day, attributes: Array, joints: Array) -> Array:
@@ -64,8 +67,9 @@ def tailor(body: Body, person: Identity, day: Day, attributes: Array, joints: Ar
     in_shoe = (a[:, b.LEG] > 1.93) & (a[:, b.IN_FOOT] > 0.25)
     # Anatomy under cloth and toes in shoes are smoothed away; the more, the thicker the garment.
     thick = top.kind in ("jacket", "coat", "hoodie")
-    keep = np.select([in_shoe, in_top, in_bottom], [0.1, 0.05 if thick else 0.3, 0.3], 1.0)[:, None]
-    relief = body.smooth(rest, 16)
+    trunk = in_top & (a[:, b.TORSO] > 0.3) & (a[:, b.IN_ARM] < 0.5)
+    keep = np.select([in_shoe, trunk, in_top, in_bottom], [0.1, 0.0, 0.05 if thick else 0.3, 0.3], 1.0)[:, None]
+    relief = body.smooth(rest, 20)
     surface = relief + keep * (rest - relief)
     cover = np.minimum(1, 2 * body.smooth(np.column_stack([in_top, in_bottom]), 1)).astype(np.float64)
     surface += _legs(body, bottom, a, surface, joints, cover[:, 1])
@@ -89,7 +93,7 @@ def _trunk(top: Top, a: Array, surface: Array, cover: Array) -> Array:
     center = np.array([0.0, surface[trunk, 1].mean()])
     knots = np.linspace(0.95, top.hem - 0.04, 22)
     away = surface[:, :2] - center
-    radius = round_off(outlines(away[trunk], a[trunk, b.TORSO], knots, 0.035), 1)
+    radius = round_off(outlines(away[trunk], a[trunk, b.TORSO], knots, 0.03), 2)
     for k in range(1, len(knots)):
         if knots[k] < CHEST:
             radius[k] = np.maximum(radius[k], radius[k - 1] * 0.985)
@@ -103,7 +107,9 @@ def _trunk(top: Top, a: Array, surface: Array, cover: Array) -> Array:
     # At the shoulders the cloth lies on the body.
     hangs = np.clip((0.9 - a[at, b.TORSO]) / 0.15, 0, 1) * np.clip(1.2 - 1.6 * a[at, b.IN_ARM], 0, 1)
     push = np.zeros((len(a), 3))
-    grown = top.looseness * hangs * np.maximum(target - own, 0) * cover[at]
+    change = target - own
+    # What stands out of the smooth outline, as a nipple does, is pressed flat even under tight cloth.
+    grown = np.where(change > 0, top.looseness, 1.0) * hangs * change * cover[at]
     push[at, :2] = away[at] * (grown / np.maximum(own, 0.02))[:, None]
     return push
 

@@ -49,6 +49,7 @@ class Piece:
         bone: the bone it is fixed to; None lets it move with the clothes that it lies on.
         hold: `(N,)` how far each point follows `bone`, 1 everywhere if not given; the rest is as for None.
         local: `(N, 3)` position for patterns; the rest position if not given.
+        attributes: `(N, COLUMNS)` of a piece of `Part.BODY`, which is shaded as the body's garments are.
     """
 
     part: Part
@@ -57,6 +58,7 @@ class Piece:
     bone: str | None = None
     hold: Array | None = None
     local: Array | None = None
+    attributes: Array | None = None
 
 
 class Fit:

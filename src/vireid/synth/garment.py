@@ -18,6 +18,7 @@ from vireid.synth.carried import Thing, make_carried
 from vireid.synth.cloth import beard_mask, bottom_mask, hair_mask, tailor, top_mask
 from vireid.synth.fit import Fit, Part, Piece
 from vireid.synth.hair import make_head
+from vireid.synth.hems import make_hems
 from vireid.synth.identity import Day, Identity
 from vireid.synth.shapes import FRONT, hanging, rings, vertex_normals
 
@@ -52,7 +53,7 @@ def dress(body: Body, person: Identity, day: Day, posed: Posed, indices: Sequenc
     a, joints = posed.attributes, posed.rest_bones[:, :3, 3]
     surface = tailor(body, person, day, a, joints)
     fit = Fit(body, a, surface, joints)
-    pieces = make_head(person, day, fit) + make_accessories(person, day, fit)
+    pieces = make_hems(person, day, fit) + make_head(person, day, fit) + make_accessories(person, day, fit)
     vertices = _posed(body, fit, pieces, posed.transforms()[list(indices)])
     clothed = top_mask(a, day.top.sleeve, day.top.hem) | bottom_mask(a, person.bottom.leg)
     vertices[: len(surface)] = _settle(body, vertices[: len(surface)], clothed)
@@ -124,7 +125,7 @@ def _hanging(body: Body, person: Identity, day: Day, posed: Posed, index: int, s
         skirt_heights = heights
     if top.kind == "coat":
         heights = np.maximum(np.linspace(waist + 0.06, waist - length * top.coat_length, _RINGS), 0.06)
-        coat = hanging(covered, heights, center, 0.04, 0.3, _AROUND) + 0.006
+        coat = hanging(covered, heights, center, 0.04, 0.3, _AROUND, 0.012)
         if skirt is not None:
             coat = np.maximum(coat, _at_heights(skirt, skirt_heights, heights) + 0.012)
             for k in range(1, _RINGS):
@@ -166,12 +167,13 @@ class _Common:
         self._parts = [np.zeros(len(body.faces), np.int32)]
         self._count = len(attributes)
         for piece in pieces:
-            self._add(piece.part, piece.points if piece.local is None else piece.local, piece.faces)
+            local = piece.points if piece.local is None else piece.local
+            self._add(piece.part, local if piece.attributes is None else piece.attributes, piece.faces)
         self.faces = np.concatenate(self._faces)
 
     def _add(self, part: Part, local: Array, faces: Array) -> None:
         extra = np.zeros((len(local), COLUMNS), np.float32)
-        extra[:, : b.Z + 1] = local
+        extra[:, : local.shape[1]] = local
         self._attributes.append(extra)
         self._faces.append((faces + self._count).astype(np.int32))
         self._parts.append(np.full(len(faces), int(part), np.int32))

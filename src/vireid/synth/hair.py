@@ -8,6 +8,7 @@ from vireid.synth.identity import Day, Identity
 from vireid.synth.shapes import FRONT, curve, grid_faces, superellipsoid, tube, widest
 
 _COLUMNS = 32
+_STEP = 0.009
 _ANGLE = np.linspace(0, 2 * np.pi, _COLUMNS, endpoint=False)
 # How far each column is turned from the face, 0 to pi.
 _ASIDE = np.abs((_ANGLE - FRONT + np.pi) % (2 * np.pi) - np.pi)
@@ -26,24 +27,32 @@ class _Head:
         self.unit = self.crown - self.eye
         self.back, self.axis = float(points[:, 1].max()), (points[:, 1].max() + points[:, 1].min()) / 2
         self.neck = fit.at("neck01")
-        near = head | ((a[:, b.IN_ARM] < 0.5) & (a[:, b.TORSO] > 0.45))
-        away = fit.surface[near] - np.array([0, self.axis, 0])
-        self.knots = np.arange(self.crown, self.neck[2] - 0.35, -0.012)
-        self.radii = widest(away[:, :2], away[:, 2], self.knots, 0.012, _COLUMNS)
+        self.knots = np.arange(self.crown, self.neck[2] - 0.35, -_STEP)
+        away = fit.surface - np.array([0, self.axis, 0])
+        self.radii = widest(away[head, :2], away[head, 2], self.knots, 0.01, _COLUMNS)
+        # At the back hair lies on the shoulders; at the sides it may fall before or behind them.
+        rear = (a[:, b.IN_ARM] < 0.5) & (a[:, b.TORSO] > 0.45) & (away[:, 1] > 0)
+        low = widest(away[rear, :2], away[rear, 2], self.knots, 0.018, _COLUMNS)
+        self.radii[:, _ASIDE > 2.1] = np.maximum(self.radii, low)[:, _ASIDE > 2.1]
 
     def level(self, units: float) -> float:
         return self.eye + units * self.unit
 
-    def shell(self, ends: Array, thick: float, rows: int = 16, cling: float = 0.985) -> tuple[Array, Array]:
-        """A surface `thick` off the head from the crown down to `ends` `(C,)`; lower down it hangs."""
-        share = np.linspace(0, 1, rows)[:, None] ** 1.4
+    def shell(
+        self, ends: Array, thick: float, rows: int = 18, cling: float = 0.985, rounded: bool = False
+    ) -> tuple[Array, Array]:
+        """A surface `thick` off the head from the crown down to `ends` `(C,)`; lower down it hangs, or closes."""
+        share = np.linspace(0, 1, rows)[:, None] ** 1.8
         z = self.crown + thick + share * (ends[None] - self.crown - thick)
-        # The surface above the widest ring also moves up by its thickness.
-        below = z - thick * np.clip((z - self.eye) / self.unit, 0, 1)
-        row = np.clip((self.crown - below) / 0.012, 0, len(self.knots) - 1)
+        closing = np.sqrt(np.clip(1 - (share / 1.001) ** 3, 0, 1)) if rounded else 1.0
+        # Above the eyes the surface is a dome that stands off upward as much as sideways.
+        dome = np.clip((z - self.eye) / (self.unit + thick), 0, 1)
+        below = np.where(z > self.eye, self.eye + dome * self.unit, z)
+        off = thick * closing * np.sqrt(1 - dome**2)
+        row = np.clip((self.crown - below) / _STEP, 0, len(self.knots) - 1)
         i = np.minimum(row.astype(int), len(self.knots) - 2)
         column = np.arange(_COLUMNS)[None]
-        radius = self.radii[i, column] * (1 - row + i) + self.radii[i + 1, column] * (row - i) + thick
+        radius = self.radii[i, column] * (1 - row + i) + self.radii[i + 1, column] * (row - i) + off
         radius[0] = 0.004
         for k in range(2, rows):
             radius[k] = np.maximum(radius[k], radius[k - 1] * cling)
@@ -64,7 +73,7 @@ def make_head(person: Identity, day: Day, fit: Fit) -> list[Piece]:
     pieces = [] if day.top.hood_up else _hair(person, day, head)
     if day.top.hood_up:
         ends = head.level(0.9) + (head.neck[2] - 0.03 - head.level(0.9)) * _ease(_ASIDE, 42, 66)
-        points, faces = head.shell(ends, 0.024, 14, 1.0)
+        points, faces = head.shell(ends, 0.024, 16, 0.99)
         hold = np.clip((points[..., 2] - head.neck[2] + 0.02) / 0.08, 0, 1).ravel()
         pieces.append(_piece(Part.HOOD, points, faces, hold))
     elif day.hat:
@@ -94,10 +103,9 @@ def _hair(person: Identity, day: Day, head: _Head) -> list[Piece]:
     if style == "afro" and not day.hat:
         ends = hairline + (head.level(-0.35) - hairline) * _ease(_ASIDE, 45, 75)
         ends += (head.level(-0.8) - head.level(-0.35)) * _ease(_ASIDE, 100, 150)
-        points, faces = head.shell(ends, 0.03 + 0.045 * length, 16, 0.9)
-        points[-1, :, :2] = (points[-1, :, :2] - np.array([0, head.axis])) * 0.8 + np.array([0, head.axis])
+        points, faces = head.shell(ends, 0.025 + 0.04 * length, 18, 0.0, rounded=True)
         return [_piece(Part.HAIR, points, faces)]
-    z = head.level(0.35 if day.hat is False else -0.1)
+    z = head.level(0.2 if day.hat is False else -0.1)
     if style == "ponytail":
         drop, y = 0.16 + 0.2 * length, head.back
         knots = [(0, y - 0.01, z), (0, y + 0.045, z + 0.005), (0, y + 0.065, z - 0.4 * drop), (0, y + 0.05, z - drop)]

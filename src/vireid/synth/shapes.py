@@ -116,6 +116,7 @@ def _convex(support: Array) -> Array:
     columns = support.shape[-1]
     angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
     cosine = np.cos(angle[:, None] - angle[None])
+    support = np.maximum(support, 0.005)
     slack = np.where(cosine > 0.15, 1 / np.maximum(cosine, 0.15), 1e9)
     return np.asarray((support[..., :, None] * slack).min(-2))
 
@@ -168,7 +169,9 @@ def round_off(radii: Array, times: int = 2) -> Array:
     return radii
 
 
-def hanging(points: Array, heights: Array, center: Array, flare: float, folds: float, columns: int = 36) -> Array:
+def hanging(
+    points: Array, heights: Array, center: Array, flare: float, folds: float, columns: int = 36, sunk: float = 0.0
+) -> Array:
     """Radii `(K, C)` of cloth that hangs around points: convex at each height, hardly tighter than above.
 
     Args:
@@ -178,15 +181,20 @@ def hanging(points: Array, heights: Array, center: Array, flare: float, folds: f
         flare: metres added to the radius at the lowest ring.
         folds: share of the flare that comes and goes around.
         columns: vertices per ring.
+        sunk: metres by which the first ring hides below what it continues.
     """
     radius = outlines(points[:, :2] - center, points[:, 2], heights, 0.035, columns)
     for k in range(1, len(heights)):
         radius[k] = np.maximum(radius[k], radius[k - 1] * 0.95)
     radius = round_off(radius)
+    # At its top the cloth lies on what it covers, without a step.
+    own = round_off(widest(points[:, :2] - center, points[:, 2], heights, 0.03, columns), 3)
     down = np.linspace(0, 1, len(heights))[:, None]
+    radius = own + np.maximum(radius - own, 0) * np.minimum(1, 3 * down)
     angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
     wave = np.cos(angle * 7 + 1.3) * 0.6 + np.cos(angle * 11 + 0.4) * 0.4
-    return np.asarray(radius + 0.012 + flare * down * (1 + folds * wave[None] * down))
+    ease = 0.002 - sunk + (0.01 + sunk) * np.minimum(1, 2.5 * down)
+    return np.asarray(radius + ease + flare * down * (1 + folds * wave[None] * down))
 
 
 def rings(radii: Array, heights: Array, center: Array) -> Surface:
