@@ -228,6 +228,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "emif_consistency": lambda: sweep("methods/emif_consistency_synthvi_nir"),
         "plug_and_play": lambda: sweep("methods/plug_and_play_synthvi_nir"),
     },
+    "docs/methods/pmt.md": {"pmt_measured": lambda: sweep("methods/pmt_components_synthvi_nir")},
     "docs/methods/cm_dasn.md": {"cm_dasn_measured": lambda: sweep("methods/cm_dasn_components_synthvi_nir")},
     "docs/synthvi.md": {
         "probes": synthvi_tables.probes,
