@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,7 +289,7 @@ def test_synthvi():
     assert (near.dataset, near.ignore, len(near.trials)) == ("synthvi", "same_place", 3)
     assert near.trials[2].gallery.tolist() == same.trials[2].gallery.tolist()
     far = protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir")
-    assert (far.dataset, far.cmc_unit, far.ignore) == ("synthvi", "image", "none")
+    assert (far.dataset, far.cmc_unit, far.ignore) == ("synthvi", "image", "same_track")
     with pytest.raises(InputError, match=r"set data.part to nir or lwir"):
         protocols.synthvi(everyone, I2V, part="all")
 
@@ -297,7 +298,19 @@ def test_synthvi_of_a_fixed_size_is_named_after_it():
     near = protocols.synthvi(sysu_samples({"1": [2, 2, 2, 2, 2, 2]}), I2V, part="nir", size=400)
     assert near.name == "SynthVI-nir-400, all search, single-shot"
     far = protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir", size=100)
-    assert far.name == "SynthVI-lwir-100, all against all"
+    assert far.name == "SynthVI-lwir-100, all against all, other instants"
+
+
+def test_pictures_of_one_instant_do_not_find_each_other():
+    pairs = make("1 v 1 test", "1 v 1 test", "1 v 1 test", "1 i 2 test", "1 i 2 test", "2 i 2 test")
+    tracks = ["1-a", "1-b", "", "1-a", "", "2-a"]
+    samples = [replace(sample, track=track) for sample, track in zip(pairs, tracks, strict=True)]
+    rules = protocols.synthvi(samples, V2I, part="lwir")
+    (trial,) = rules.trials
+    assert (trial.query.tolist(), trial.gallery.tolist()) == ([0, 1, 2], [3, 4, 5])
+    # Only the first query has its instant in the gallery; what has no track is hidden from nobody.
+    mask = rules.ignore_mask(trial.query, trial.gallery)
+    assert mask.tolist() == [[True, False, False], [False] * 3, [False] * 3]
 
 
 def test_build_reads_the_data_config(samples):

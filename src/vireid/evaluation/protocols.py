@@ -20,7 +20,7 @@ from vireid.evaluation.draws import draw_by_permutation, draw_by_seed, group
 from vireid.evaluation.metrics import BoolArray, CmcUnit, IntArray
 from vireid.sample import Direction, Modality, Sample
 
-IgnoreRule = Literal["none", "same_place", "same_camera"]
+IgnoreRule = Literal["none", "same_place", "same_camera", "same_track"]
 VISIBLE_CAMERAS: dict[str, tuple[int, ...]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
 INFRARED_CAMERAS: tuple[int, ...] = (3, 6)
 SPLITS = {"query": ("query", "test"), "gallery": ("gallery", "test")}
@@ -44,9 +44,10 @@ class Protocol:
         direction: as reported. Only LLCM's `repo_script` asks with the other modality than its direction
             says.
         cmc_unit: what the CMC counts.
-        ignore: `same_place` (SYSU-MM01), `same_camera` (LLCM) or `none`.
+        ignore: `same_place` (SYSU-MM01), `same_camera` (LLCM), `same_track` (SynthVI's part `lwir`) or `none`.
         pids: `(N,)` identities of all samples.
         camids: `(N,)` cameras of all samples.
+        tracks: `(N,)` a number for each track or instant, -1 where a sample has none.
         trials: scored one by one, then averaged.
     """
 
@@ -57,6 +58,7 @@ class Protocol:
     ignore: IgnoreRule
     pids: IntArray
     camids: IntArray
+    tracks: IntArray
     trials: tuple[Trial, ...]
 
     def ignore_mask(self, query: IntArray, gallery: IntArray) -> BoolArray | None:
@@ -65,6 +67,8 @@ class Protocol:
             return sysu_ignore(self.camids[query], self.camids[gallery])
         if self.ignore == "same_camera":
             return same_camera_ignore(self.pids[query], self.camids[query], self.pids[gallery], self.camids[gallery])
+        if self.ignore == "same_track":
+            return same_track_ignore(self.tracks[query], self.tracks[gallery])
         return None
 
     def without(self, indices: Collection[int]) -> "Protocol":
@@ -102,6 +106,13 @@ def same_camera_ignore(
     same_id = np.asarray(query_ids)[:, None] == np.asarray(gallery_ids)[None, :]
     same_camera = np.asarray(query_cams)[:, None] == np.asarray(gallery_cams)[None, :]
     mask: BoolArray = same_id & same_camera
+    return mask
+
+
+def same_track_ignore(query_tracks: npt.ArrayLike, gallery_tracks: npt.ArrayLike) -> BoolArray:
+    """`(Q, G)`: images of the same track, such as two cameras' pictures of one instant, are not to be found."""
+    query, gallery = np.asarray(query_tracks)[:, None], np.asarray(gallery_tracks)[None, :]
+    mask: BoolArray = (query == gallery) & (query >= 0)
     return mask
 
 
@@ -212,7 +223,10 @@ def synthvi(
     trials: int = 10,
     size: int | None = None,
 ) -> Protocol:
-    """SynthVI: part `nir` by the rules of SYSU-MM01 with seeded draws, part `lwir` by those of RegDB.
+    """SynthVI: part `nir` by the rules of SYSU-MM01 with seeded draws, part `lwir` by those of RegDB but for one.
+
+    In `lwir` two cameras side by side picture the same instants. A query must not see the picture of its own instant:
+    it would be found by its outline alone.
 
     `size` is the number of people of a fixed size, for the name only: such results can be compared.
     """
@@ -224,7 +238,8 @@ def synthvi(
         return replace(rules, dataset="synthvi", name=f"SynthVI-nir-{size}, {search} search, {drawn}")
     if part == "lwir":
         name = "lwir" if size is None else f"SynthVI-lwir-{size}"
-        return replace(regdb(samples, direction), dataset="synthvi", name=f"{name}, all against all")
+        name += ", all against all, other instants"
+        return replace(regdb(samples, direction), dataset="synthvi", name=name, ignore="same_track")
     raise InputError(f"SynthVI part '{part}' cannot be evaluated as one; set data.part to nir or lwir")
 
 
@@ -297,5 +312,7 @@ def _protocol(
 ) -> Protocol:
     pids = np.array([sample.pid for sample in samples], np.int64)
     camids = np.array([sample.camid for sample in samples], np.int64)
+    numbers = {track: number for number, track in enumerate(dict.fromkeys(sample.track for sample in samples))}
+    tracks = np.array([numbers[sample.track] if sample.track else -1 for sample in samples], np.int64)
     trials = tuple(Trial(query, gallery) for query, gallery in pairs)
-    return Protocol(dataset, name, direction, cmc_unit, ignore, pids, camids, trials)
+    return Protocol(dataset, name, direction, cmc_unit, ignore, pids, camids, tracks, trials)
