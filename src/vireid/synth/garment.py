@@ -116,8 +116,8 @@ def _hanging(body: Body, person: Identity, day: Day, posed: Posed, index: int, s
     skirt = None
     if bottom.kind == "skirt":
         outer = top.hem < 0.2
-        inside = surface[(a[:, b.IN_ARM] < 0.5) & (a[:, b.TORSO] < (top.hem if outer else 2.0))]
-        start = surface[np.abs(a[:, b.TORSO] - top.hem) < 0.04][:, 2].mean() + 0.01 if outer else waist + 0.045
+        inside = surface[(a[:, b.IN_ARM] < 0.5) & (a[:, b.TORSO] < (top.hem + 0.06 if outer else 2.0))]
+        start = surface[np.abs(a[:, b.TORSO] - top.hem) < 0.04][:, 2].mean() + 0.025 if outer else waist + 0.045
         heights = np.linspace(start, waist - length * bottom.skirt_length, _RINGS)
         heights = np.maximum(heights, 0.06)
         skirt = hanging(inside, heights, center, bottom.skirt_flare, 0.5, _AROUND)

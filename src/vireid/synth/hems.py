@@ -63,6 +63,6 @@ def _cuff(bottom: Bottom, side: str, fit: Fit) -> Piece:
     points = (axis[:, None] + scale[:, None, None] * circle).reshape(-1, 3)
     # Over the instep the hem lies higher.
     points[-18:, 2] += 0.012 * np.clip(-circle[:, 1], 0, 1)
-    where = _attributes(points, TORSO=-5.0, LEG=np.float32(bottom.leg - 0.02))
+    where = _attributes(points, TORSO=-5.0, LEG=bottom.leg - 0.02)
     hold = np.full(len(points), 1.0)
     return Piece(Part.BODY, points, grid_faces(5, 18), f"lowerleg02.{side}", hold, attributes=where)

@@ -187,10 +187,11 @@ def hanging(
     for k in range(1, len(heights)):
         radius[k] = np.maximum(radius[k], radius[k - 1] * 0.95)
     radius = round_off(radius)
-    # At its top the cloth lies on what it covers, without a step.
-    own = round_off(widest(points[:, :2] - center, points[:, 2], heights, 0.03, columns), 3)
     down = np.linspace(0, 1, len(heights))[:, None]
-    radius = own + np.maximum(radius - own, 0) * np.minimum(1, 3 * down)
+    if sunk > 0:
+        # At its top the cloth lies on what it continues, without a step.
+        own = round_off(widest(points[:, :2] - center, points[:, 2], heights, 0.03, columns), 3)
+        radius = own + np.maximum(radius - own, 0) * np.minimum(1, 3 * down)
     angle = np.linspace(0, 2 * np.pi, columns, endpoint=False)
     wave = np.cos(angle * 7 + 1.3) * 0.6 + np.cos(angle * 11 + 0.4) * 0.4
     ease = 0.002 - sunk + (0.01 + sunk) * np.minimum(1, 2.5 * down)
