@@ -87,7 +87,7 @@ def make_camera(camid: int, band: Band, place: Place) -> Camera:
 def sensor_now(camera: Camera, rng: Rng) -> Sensor:
     """The sensor at one moment: focus, motion, exposure and gain vary from picture to picture."""
     usual = camera.sensor
-    blurred = usual.blur * rng.uniform(0.7, 1.4) * (rng.uniform(1.5, 3.0) if rng.random() < 0.15 else 1.0)
+    blurred = usual.blur * rng.uniform(0.7, 1.4) * (rng.uniform(1.5, 3.0) if rng.random() < 0.1 else 1.0)
     now = replace(
         usual,
         blur=blurred,

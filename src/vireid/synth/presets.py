@@ -64,7 +64,7 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "mini": Preset({"nir": 4, "lwir": 6}, 100, (128, 64), 6, 2, 85, 8),
+    "mini": Preset({"nir": 4, "lwir": 6}, 100, (128, 64), 6, 2, 85, 32),
     "nir": Preset({"nir": 15}, 400, (288, 144), 15, 2, 92, 1),
     "lwir": Preset({"lwir": 10}, 400, (288, 144), 10, 2, 92, 1),
 }
