@@ -14,13 +14,23 @@ from vireid.data.augment import (
     jitter,
     normalize,
     random_crop,
+    zoom,
 )
 from vireid.sample import Modality
 
 N, H, W = 16, 24, 12
 OFF = AugmentConfig(pad=0, flip=0)
 STRONG = AugmentConfig(
-    pad=4, erase=0.5, channel_exchange="gray", grayscale=0.5, jitter=0.5, blur=0.5, blur_sigma=(0.1, 1.0)
+    zoom=(0.8, 1.2),
+    stretch=0.2,
+    pad=4,
+    erase=0.5,
+    channel_exchange="gray",
+    grayscale=0.5,
+    jitter=0.5,
+    gamma=0.4,
+    blur=0.5,
+    blur_sigma=(0.1, 1.0),
 )
 
 
@@ -58,7 +68,9 @@ def test_defaults_are_crop_and_flip():
     assert plain.channel_exchange == "off"
 
 
-@pytest.mark.parametrize("change", [{"erase": 1.5}, {"fill": "mean"}, {"pad": -1}, {"flips": 0.5}])
+@pytest.mark.parametrize(
+    "change", [{"erase": 1.5}, {"fill": "mean"}, {"pad": -1}, {"flips": 0.5}, {"zoom": (1.2, 0.8)}]
+)
 def test_bad_settings(change):
     with pytest.raises(ValidationError):
         AugmentConfig(**change)
@@ -251,3 +263,41 @@ def test_on_a_gpu(images, modalities):
     result = augment(images.cuda(), modalities.cuda(), STRONG, on_gpu)
     assert result.device.type == "cuda"
     assert result.isfinite().all()
+
+
+def test_twice_as_large_shows_half_of_the_picture(images):
+    # A ramp across: twice as large it has half the slope, and what was at the point that stays is still there.
+    ramp = (torch.arange(100) * 2).to(torch.uint8).expand(4, 3, 60, 100).contiguous()
+    large = zoom(ramp, (2.0, 2.0), 0.0, generator()).float()
+    slope = large[:, 0, 30, 80] - large[:, 0, 30, 20]
+    assert slope.tolist() == pytest.approx([60] * 4, abs=2)
+    assert (large.amin((1, 2, 3)) >= 0).all()
+    assert len(set(large[:, 0, 30, 50].tolist())) > 1  # each about a point of its own
+    assert torch.equal(zoom(images, (1.0, 1.0), 0.0, generator()), images)
+
+
+def test_beyond_the_picture_its_border_goes_on():
+    white = torch.full((3, 3, 20, 10), 255, dtype=torch.uint8)
+    assert torch.equal(zoom(white, (0.5, 0.5), 0.3, generator()), white)
+
+
+def test_stretching_changes_width_over_height_within_its_bounds():
+    # A square of 20 in the middle of an otherwise black picture.
+    square = torch.zeros(200, 3, 80, 80)
+    square[:, :, 30:50, 30:50] = 255
+    out = zoom(square.to(torch.uint8), (1.0, 1.0), 0.5, generator())[:, 0] > 127
+    wide, tall = out.any(1).sum(1).float(), out.any(2).sum(1).float()
+    whole = (wide > 0) & (tall > 0)
+    ratio = (wide / tall)[whole]
+    assert 1.35 < ratio.max() < 1.65
+    assert 1 / 1.65 < ratio.min() < 1 / 1.35
+
+
+def test_gamma_is_a_power_within_its_bounds(modalities):
+    gray = torch.full((N, 3, H, W), 128, dtype=torch.uint8)
+    result = augment(gray, modalities, AugmentConfig(pad=0, flip=0, gamma=0.5), generator())
+    value = result[:, 0, 0, 0] * 0.229 + 0.485
+    power = torch.log(value) / np.log(128 / 255)
+    assert (power > np.exp(-0.5) - 1e-3).all()
+    assert (power < np.exp(0.5) + 1e-3).all()
+    assert power.std() > 0.1

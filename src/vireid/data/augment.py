@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the training device, every random number from a given generator.
 
-Shapes: N images, H and W their height and width in pixels. The order is: pad and crop, flip, channel
-exchange, grayscale, jitter, blur, normalisation, erasing.
+Shapes: N images, H and W their height and width in pixels. The order is: zoom and stretch, pad and crop, flip, channel
+exchange, grayscale, jitter, gamma, blur, normalisation, erasing.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
 
 from vireid.sample import Modality
 
@@ -26,6 +26,9 @@ class AugmentConfig(BaseModel):
     """What is done to training images; the defaults are AGW's crop and flip, everything stronger is off.
 
     Attributes:
+        zoom: least and greatest magnification about a random point, as detectors' boxes are tight or loose; where an
+            image does not reach, its border goes on.
+        stretch: width over height changes by a factor within 1 / (1 + s) to 1 + s.
         pad: black border in pixels from which a random crop of the old size is taken; 0 leaves it out.
         flip: probability of a left-right flip.
         erase: probability of erasing one random rectangle.
@@ -39,12 +42,15 @@ class AugmentConfig(BaseModel):
         grayscale: probability that a visible image becomes grey.
         jitter: probability that brightness and contrast change, in both modalities.
         jitter_strength: both are scaled by a factor within 1 - s to 1 + s.
+        gamma: every image, in both modalities, is raised to a power within exp(-g) to exp(g).
         blur: probability that an infrared image is blurred.
         blur_sigma: least and largest standard deviation of the blur in pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    zoom: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=4)]] = (1.0, 1.0)
+    stretch: float = Field(0.0, ge=0, le=1)
     pad: int = Field(10, ge=0, le=256)
     flip: Probability = 0.5
     erase: Probability = 0.0
@@ -55,10 +61,11 @@ class AugmentConfig(BaseModel):
     grayscale: Probability = 0.0
     jitter: Probability = 0.0
     jitter_strength: Probability = 0.3
+    gamma: float = Field(0.0, ge=0, le=2)
     blur: Probability = 0.0
     blur_sigma: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0, le=5)]] = (0.1, 2.0)
 
-    @field_validator("erase_area", "erase_aspect", "blur_sigma")
+    @field_validator("zoom", "erase_area", "erase_aspect", "blur_sigma")
     @classmethod
     def _least_first(cls, value: tuple[float, float]) -> tuple[float, float]:
         if value[0] > value[1]:
@@ -92,6 +99,8 @@ def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
         `(N, 3, H, W)` float32.
     """
     visible = modalities == Modality.VISIBLE
+    if config.zoom != (1.0, 1.0) or config.stretch:
+        images = zoom(images, config.zoom, config.stretch, generator)
     if config.pad:
         images = random_crop(images, config.pad, generator)
     images = torch.where(_coin(images, config.flip, generator), images.flip(3), images)
@@ -103,12 +112,32 @@ def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
         pixels = torch.where(chosen, _gray(pixels), pixels)
     if config.jitter:
         pixels = jitter(pixels, config.jitter, config.jitter_strength, generator)
+    if config.gamma:
+        exponent = torch.exp(_uniform(len(pixels), -config.gamma, config.gamma, generator))
+        pixels = pixels ** exponent[:, None, None, None]
     if config.blur:
         pixels = blur(pixels, ~visible, config.blur, config.blur_sigma, generator)
     pixels = normalize(pixels)
     if config.erase:
         pixels = erase(pixels, config, generator)
     return pixels
+
+
+def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: torch.Generator) -> Tensor:
+    """Magnify by a factor within `scale` about a random point, and stretch; `(N, 3, H, W)` uint8 in and out."""
+    factor = _uniform(len(images), *scale, generator)
+    wider = torch.exp(math.log1p(stretch) * _uniform(len(images), -0.5, 0.5, generator))
+    # From places in the new image to places in the old one, both -1 to 1; the point that stays is anywhere.
+    across, down = 1 / (factor * wider), wider / factor
+    stays = _uniform((2, len(images)), -1.0, 1.0, generator)
+    zero = torch.zeros_like(factor)
+    rows = [
+        torch.stack([across, zero, stays[0] * (1 - across)], 1),
+        torch.stack([zero, down, stays[1] * (1 - down)], 1),
+    ]
+    grid = affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    moved = grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    return moved.round_().to(torch.uint8)
 
 
 def random_crop(images: Tensor, border: int, generator: torch.Generator) -> Tensor:
