@@ -125,6 +125,8 @@ def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
 
 def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: torch.Generator) -> Tensor:
     """Magnify by a factor within `scale` about a random point, and stretch; `(N, 3, H, W)` uint8 in and out."""
+    if not len(images):
+        return images
     factor = _uniform(len(images), *scale, generator)
     wider = torch.exp(math.log1p(stretch) * _uniform(len(images), -0.5, 0.5, generator))
     # From places in the new image to places in the old one, both -1 to 1; the point that stays is anywhere.
