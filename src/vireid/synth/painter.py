@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vireid.synth import raster
 from vireid.synth.body import Body
 from vireid.synth.cameras import Camera, make_camera
 from vireid.synth.files import write_atomic
@@ -82,8 +81,7 @@ class Painter:
             mine = range(number, poses, len(person.days))
             clothes = wardrobe(person, day)
             for k, figure in zip(mine, dress(self._body, person, day, posed, mine), strict=True):
-                arrays = (figure.vertices, figure.normals, figure.faces, figure.attributes, figure.parts)
-                performers[k] = Performer.of(raster.upload(*arrays, self._device), clothes)
+                performers[k] = Performer.of(figure, clothes, self._device)
         return [performers[k] for k in range(poses)]
 
     def _walk(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:

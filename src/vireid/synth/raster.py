@@ -158,9 +158,12 @@ class Frame:
         """At `origin`, towards `target`, upright."""
         forward = np.asarray(target, float) - origin
         forward /= np.linalg.norm(forward)
-        right = np.cross(forward, [0, 0, 1.0])
-        right /= np.linalg.norm(right)
-        return cls(np.asarray(origin, float), right, np.cross(right, forward), forward)
+        x, y, z = forward
+        level = np.hypot(x, y)
+        # The cross products of forward with the vertical, and of that with forward, written out.
+        right = np.array([y, -x, 0]) / level
+        up = np.array([-x * z, -y * z, level**2]) / level
+        return cls(np.asarray(origin, float), right, up, forward)
 
 
 def upload(vertices: Array, normals: Array, faces: Array, attributes: Array, parts: Array, device: str) -> Shape:

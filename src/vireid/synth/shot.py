@@ -13,6 +13,7 @@ import warp as wp
 
 from vireid.synth import backdrop, raster
 from vireid.synth.cameras import Camera, sensor_now
+from vireid.synth.garment import Figure
 from vireid.synth.raster import Frame, Shape, Stood
 from vireid.synth.scenery import Solids
 from vireid.synth.sensor import sense_nir, sense_thermal, sense_visible
@@ -29,17 +30,19 @@ SUN_SAMPLES = 192  # of the buffer that the sun sees, in both directions
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Somebody dressed, on the device: the shape and the materials."""
+    """Somebody dressed, on the device: the shape, the materials and the height in metres."""
 
     shape: Shape
     table: Any
     cut: Any
+    height: float
 
     @classmethod
-    def of(cls, shape: Shape, clothes: Wardrobe) -> "Performer":
-        """Somebody with these materials."""
-        device = shape.vertices.device
-        return cls(shape, *(wp.array(values, dtype=float, device=device) for values in (clothes.table, clothes.cut)))
+    def of(cls, figure: Figure, clothes: Wardrobe, device: str) -> "Performer":
+        """A figure with these materials."""
+        arrays = (figure.vertices, figure.normals, figure.faces, figure.attributes, figure.parts)
+        table, cut = (wp.array(values, dtype=float, device=device) for values in (clothes.table, clothes.cut))
+        return cls(raster.upload(*arrays, device), table, cut, float(figure.vertices[:, 2].max()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,11 @@ def shoot(
         passer: somebody else in the picture.
     """
     height, width = size
-    frame, box = _aim(performer, camera, stance, height, width, samples)
+    middle = np.array([*stance.position[:2], performer.height * 0.52])
+    frame = Frame.looking(np.array([0, 0, camera.height]), middle)
     stood = raster.stand(performer.shape, stance.heading, stance.position)
     plane = raster.project(stood, frame, perspective=True)
+    box = _crop(plane.numpy(), stance, height * samples, width * samples)
     buffer = raster.blank(height * samples, width * samples, plane.device)
     raster.draw(plane, performer.shape.faces, 0, box, buffer, perspective=True)
     present = int(np.count_nonzero(buffer.numpy() != np.uint64(raster.EMPTY)))
@@ -143,23 +148,13 @@ def shoot(
     return Shot(image.numpy(), silhouette, float(silhouette.sum()) * samples**2 / max(present, 1))
 
 
-def _aim(
-    performer: Performer, camera: Camera, stance: Stance, height: int, width: int, samples: int
-) -> tuple[Frame, Any]:
-    """The camera's frame, turned towards the person, and the crop around the person."""
-    vertices = performer.shape.vertices.numpy()
-    c, s = math.cos(stance.heading), math.sin(stance.heading)
-    turned = vertices @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32) + stance.position
-    middle = np.array([*stance.position[:2], float(vertices[:, 2].max()) * 0.52])
-    frame = Frame.looking(np.array([0, 0, camera.height]), middle)
-    relative = turned - frame.origin
-    depth = relative @ frame.forward
-    x, y = relative @ frame.right / depth, -(relative @ frame.up) / depth
-    tall = float(y.max() - y.min()) * stance.margin
+def _crop(plane: Array, stance: Stance, height: int, width: int) -> Any:
+    """A detector's box around the vertices `(V, 3)` on the image plane, in `height` x `width` samples."""
+    low, high = plane[:, :2].min(0), plane[:, :2].max(0)
+    tall = float(high[1] - low[1]) * stance.margin
     wide = tall * width / height * stance.aspect
-    left = float(x.max() + x.min()) / 2 + stance.shift[0] * tall - wide / 2
-    top = float(y.max() + y.min()) / 2 + stance.shift[1] * tall - tall / 2
-    return frame, raster.window(left, top, wide, tall, height * samples, width * samples)
+    left, top = (low + high) / 2 + stance.shift * tall - np.array([wide, tall]) / 2
+    return raster.window(float(left), float(top), wide, tall, height, width)
 
 
 def _near(camera: Camera, frame: Frame, box: Any, stance: Stance) -> Solids:
