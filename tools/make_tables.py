@@ -222,7 +222,10 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "methods_measured": lambda: f"{sweep('methods/methods_synthvi_nir', up='..')}\n\n{start()}",
         "tuning": tuning_table,
     },
-    "docs/methods/psmg.md": {"psmg_measured": lambda: sweep("methods/psmg_components_synthvi_nir")},
+    "docs/methods/psmg.md": {
+        "psmg_measured": lambda: sweep("methods/psmg_components_synthvi_nir"),
+        "psmg_terms": lambda: sweep("methods/psmg_terms_synthvi_nir"),
+    },
     "docs/methods/emif.md": {
         "emif_measured": lambda: sweep("methods/emif_components_synthvi_nir"),
         "emif_consistency": lambda: sweep("methods/emif_consistency_synthvi_nir"),
