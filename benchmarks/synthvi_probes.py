@@ -2,7 +2,7 @@
 
 ROOT is a folder of `vireid synth --masks`. By each part's own protocol, both directions, beside chance: descriptors
 that look at colours, at brightness, at the camera's number, at the scene or at the outline; and one network, trained
-with one recipe (configs/synthvi_probe.yaml) on whole images, on silhouettes, on images with the person cut out and on
+with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with the person cut out and on
 the background alone. Intervals are over people. What is finished stays in FILE; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
@@ -34,7 +34,7 @@ from vireid.evaluation.distance import distances
 from vireid.experiment import embed_test, test_sets, train_run
 from vireid.sample import Direction, Sample
 
-CONFIG = Path(__file__).parents[1] / "configs" / "synthvi_probe.yaml"
+CONFIG = Path(__file__).parent / "synthvi_probe.yaml"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 PAIRED = {"nir": 0.0, "lwir": 1.0}  # only the thermal part has images of one moment
 FORMAT = 1

@@ -81,23 +81,25 @@ class Fit:
         levels = np.abs(near[None, :, 2] - np.asarray(z)[:, None]) < 0.035
         return np.asarray(np.where(levels, near[None, :, 1], 0.0).min(1))
 
-    def weights(self, piece: Piece) -> sparse.csr_array:
-        """Bone weights `(N, J)`: those of the bone it is fixed to, or of the trunk's nearest vertices."""
-        count = len(piece.points)
-        hold = np.zeros(count) if piece.bone is None else np.ones(count) if piece.hold is None else piece.hold
-        result = sparse.csr_array((count, self._body.weights.shape[1]), dtype=np.float32)
-        if (hold < 1).any():
-            distance, nearest = cKDTree(self.trunk).query(piece.points, k=6)
-            share = 1 / (distance + 0.01)
-            share *= ((1 - hold) / share.sum(1))[:, None]
-            rows = np.arange(count)[:, None].repeat(6, 1)
-            columns = self._on_trunk[nearest]
-            shape = (count, len(self.surface))
-            picked = sparse.csr_array((share.ravel().astype(np.float32), (rows.ravel(), columns.ravel())), shape)
-            result = result + picked @ self._body.weights
-        if piece.bone is not None:
-            column = np.full(count, self._body.bone[piece.bone])
-            result = result + sparse.csr_array(
-                (hold.astype(np.float32), (np.arange(count), column)), result.shape, dtype=np.float32
-            )
-        return result
+    def weights(self, pieces: list[Piece]) -> sparse.csr_array:
+        """Bone weights `(N, J)` of all pieces in turn: of their bone, or of the nearest vertices of the trunk."""
+        hold = np.concatenate([_hold(piece) for piece in pieces])
+        bones = [0 if piece.bone is None else self._body.bone[piece.bone] for piece in pieces]
+        column = np.repeat(bones, [len(piece.points) for piece in pieces])
+        count = len(hold)
+        fixed = sparse.csr_array((hold, column, np.arange(count + 1)), (count, self._body.weights.shape[1]))
+        free = np.flatnonzero(hold < 1)
+        points = np.concatenate([piece.points for piece in pieces])[free]
+        distance, nearest = cKDTree(self.trunk).query(points, k=4)
+        share = 1 / (distance + 0.01)
+        share *= ((1 - hold[free]) / share.sum(1))[:, None]
+        start = np.zeros(count + 1, np.int64)
+        start[free + 1] = 4
+        picked = (share.ravel().astype(np.float32), self._on_trunk[nearest].ravel(), start.cumsum())
+        return sparse.csr_array(picked, (count, len(self.surface))) @ self._body.weights + fixed
+
+
+def _hold(piece: Piece) -> Array:
+    if piece.bone is None:
+        return np.zeros(len(piece.points), np.float32)
+    return np.ones(len(piece.points), np.float32) if piece.hold is None else piece.hold.astype(np.float32)

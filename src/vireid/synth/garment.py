@@ -70,7 +70,7 @@ def dress(body: Body, person: Identity, day: Day, posed: Posed, indices: Sequenc
 def _posed(body: Body, fit: Fit, pieces: list[Piece], transforms: Array) -> Array:
     """The clothed body and its pieces in B poses: `(V, B, 3)`."""
     count = len(transforms)
-    weights = sparse.vstack([body.weights, *(fit.weights(piece) for piece in pieces)], format="csr")
+    weights = sparse.vstack([body.weights, fit.weights(pieces)], format="csr")
     rest = np.concatenate([fit.surface, *(piece.points for piece in pieces)]).astype(np.float32)
     moved = weights @ np.ascontiguousarray(transforms.transpose(1, 0, 2, 3)).reshape(-1, count * 12)
     moved = moved.reshape(len(rest), count, 3, 4)

@@ -29,7 +29,8 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
     corners = (np.ones(3 * count, np.float32), (faces.T.ravel(), np.tile(np.arange(count), 3)))
     total = sparse.csr_array(corners, (len(vertices), count)) @ flat.reshape(count, -1)
     total = total.reshape(vertices.shape)
-    return np.asarray(total / (np.sqrt((total * total).sum(-1, keepdims=True)) + 1e-9), np.float32)
+    length = np.sqrt(np.einsum("vbi,vbi->vb", total, total)) + 1e-9
+    return np.asarray(total / length[..., None], np.float32)
 
 
 def grid_faces(rows: int, columns: int, closed: bool = True) -> Array:
