@@ -119,7 +119,7 @@ def test_a_changed_part_is_read_as_the_part_it_was(nir, tmp_path):
 
 
 def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch):
-    root = with_masks(tmp_path / "set", "lwir", identities=6, images=1)
+    root = with_masks(tmp_path / "set", "lwir", identities=6, images=2)
     small = ["train.epochs=1", "train.steps_per_epoch=1", "train.identities=2", "images.height=32", "images.width=16"]
     config = configuration.load(synthvi_probes.CONFIG, [*small, "images.augment.pad=1"])
     file = tmp_path / "probes.json"
