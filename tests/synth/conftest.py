@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from vireid.synth.dataset import render
@@ -48,13 +47,3 @@ def painter(renderer):
 def pictures(painter):
     """Twenty pictures of the first person: visible and thermal in turn."""
     return list(painter.pictures(0))
-
-
-@pytest.fixture(scope="session")
-def attributes(renderer):
-    """Canonical attributes `(V, COLUMNS)` of an average body."""
-    from vireid.synth.body import LOCAL_CHANGES, Body, Gait
-
-    names = ("gender", "age", "muscle", "weight", "height", "proportions")
-    changes = np.zeros(len(LOCAL_CHANGES))
-    return Body().pose([0.3], Gait(20, 15, 3), dict.fromkeys(names, 0.6), changes).attributes

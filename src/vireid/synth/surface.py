@@ -1,7 +1,7 @@
 """What a figure's surface is at a point, as Warp functions: body regions, garments, prints and folds.
 
-The regions repeat `top_mask`, `bottom_mask` and `hair_mask` of garment.py, per sample instead of per vertex, so that
-hems are as fine as the picture.
+The regions repeat `top_mask`, `bottom_mask`, `hair_mask` and `beard_mask` of garment.py, per sample instead of per vertex,
+so that hems are as fine as the picture.
 """
 
 import warp as wp
@@ -129,6 +129,15 @@ def in_hair(x: float, y: float, z: float) -> bool:
 
 
 @wp.func
+def in_beard(x: float, y: float, z: float) -> bool:
+    """Whether a beard grows on a point of the head; as `garment.beard_mask`."""
+    lips = z <= -0.52 and z >= -0.72 and wp.abs(x) <= 0.22
+    jaw = z < -0.42 + 0.36 * y and y < 0.6 and z > -1.25
+    above = z < -0.38 and wp.abs(x) < 0.32 and y < -0.5
+    return (jaw or above) and not lips
+
+
+@wp.func
 def head(actor: Actor, face: wp.vec3i, w: wp.vec3, m: Material) -> Material:
     """Face, eyes, brows, beard, glasses and the hair that grows on the scalp."""
     x = mixed(actor, face, w, HEAD_X)
@@ -138,13 +147,7 @@ def head(actor: Actor, face: wp.vec3i, w: wp.vec3, m: Material) -> Material:
     beside = wp.abs(wp.abs(x) - 0.28)
     if z < -0.52 and z > -0.72 and wp.abs(x) < 0.22 and y < -0.6:
         m.color = wp.cw_mul(m.color, wp.vec3(0.8, 0.5, 0.5))
-    if (
-        actor.cut[HAS_BEARD] > 0.0
-        and z < -0.38
-        and y < -0.15
-        and wp.abs(x) < 0.62
-        and (z < -0.72 or z > -0.52 or wp.abs(x) > 0.22)
-    ):
+    if actor.cut[HAS_BEARD] > 0.0 and in_beard(x, y, z):
         m = take(actor.table, BEARD, wp.vec3(x, y, z))
         m.warmth = 0.9
     if wp.abs(z) < 0.13 and beside < 0.14 and y < -0.35:
