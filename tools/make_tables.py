@@ -232,7 +232,10 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "plug_and_play": lambda: sweep("methods/plug_and_play_synthvi_nir"),
     },
     "docs/methods/pmt.md": {"pmt_measured": lambda: sweep("methods/pmt_components_synthvi_nir")},
-    "docs/methods/cm_dasn.md": {"cm_dasn_measured": lambda: sweep("methods/cm_dasn_components_synthvi_nir")},
+    "docs/methods/cm_dasn.md": {
+        "cm_dasn_measured": lambda: sweep("methods/cm_dasn_components_synthvi_nir"),
+        "cm_dasn_heads": lambda: sweep("methods/cm_dasn_heads_synthvi_nir"),
+    },
     "docs/synthvi.md": {
         "probes": synthvi_tables.probes,
         "transfer": synthvi_tables.transfer,
