@@ -268,6 +268,15 @@ def look(scenery: Scenery, origin: wp.vec3, ray: wp.vec3) -> Seen:
 
 
 @wp.func
+def hidden(scenery: Scenery, origin: wp.vec3, ray: wp.vec3, distance: float) -> int:
+    """1 if a solid stands on a unit `ray` before `distance` metres, else 0; a part of what `look` does."""
+    for i in range(scenery.count):
+        if _strike(scenery, i, origin, ray, distance) < distance:
+            return 1
+    return 0
+
+
+@wp.func
 def shadowed(scenery: Scenery, point: wp.vec3, light: wp.vec3) -> int:
     """1 if a solid stands between `point` and a far light in the unit direction `light`, else 0."""
     for i in range(scenery.count):

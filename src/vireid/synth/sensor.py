@@ -126,7 +126,7 @@ def _sense_visible(
     # Automatic exposure brings the median near its aim, but not all the way: dark places stay darker.
     gain = aim / wp.max(wp.pow(levels[1], 0.75) * 0.72, 0.02)
     light = wp.max(image[row, column] * gain, wp.vec3(0.0, 0.0, 0.0))
-    dark = 0.5 + 0.5 * wp.min(gain, 8.0)
+    dark = 0.5 + 0.5 * wp.min(gain, 3.0)
     at = row * image.shape[1] + column
     for channel in range(3):
         value = light[channel] * balance[channel]

@@ -8,7 +8,7 @@ from typing import Any
 
 import warp as wp
 
-from vireid.synth.backdrop import Scenery, Seen, look, shadowed
+from vireid.synth.backdrop import Scenery, Seen, hidden, look, shadowed
 from vireid.synth.raster import Window, depth_of, edge, sun_depth_of
 from vireid.synth.surface import Actor, Material, folds, material, uneven
 
@@ -211,6 +211,19 @@ def through_air(light: Light, value: wp.vec3, distance: float) -> wp.vec3:
     return value * kept + light.sky * 0.75 * (1.0 - kept)
 
 
+@wp.func
+def ambience(
+    seen: Seen, ray: wp.vec3, light: Light, scenery: Scenery, sun_buffer: wp.array(dtype=wp.uint64), sun_window: Window
+) -> wp.vec3:
+    """What the place sends along a ray, in its sun or shadow and through the air."""
+    p = light.origin + ray * seen.distance
+    open_sky = float(1.0)
+    if light.sun > 0.0 and light.band != LWIR and seen.sky == 0:
+        open_sky = 1.0 - float(shadowed(scenery, p + seen.normal * 0.02, light.sun_direction))
+    value = behind(seen, p, ray, light, sun_buffer, sun_window, open_sky)
+    return through_air(light, value, wp.min(seen.distance, 60.0))
+
+
 @wp.kernel
 def _shade(
     first: Actor,
@@ -230,47 +243,58 @@ def _shade(
     x = window.left + (float(column) + 0.5) * float(samples) / window.across
     y = window.top + (float(row) + 0.5) * float(samples) / window.down
     ray = wp.normalize(light.forward + x * light.right - y * light.up)
-    seen = look(scenery, light.origin, ray)
-    place = wp.vec3(0.0, 0.0, 0.0)
-    done = int(0)  # whether the place's colour here and the sun on the figures here are known
-    figures_sun = float(-1.0)
-    total = wp.vec3(0.0, 0.0, 0.0)
-    share = float(0.0)
+    along = wp.dot(ray, light.forward)
+    # Where figures fill the pixel and nothing stands before them, the place is not asked.
+    filled = int(1)
+    nearest = float(1.0e9)
     for i in range(samples):
         for j in range(samples):
-            sx = window.left + (float(column * samples + j) + 0.5) / window.across
-            sy = window.top + (float(row * samples + i) + 0.5) / window.down
             key = buffer[(row * samples + i) * window.width + column * samples + j]
-            reach = 1.0e9
-            if key != NOTHING:
-                reach = depth_of(key) / wp.dot(ray, light.forward)
-            if reach < seen.distance:
-                if figures_sun < 0.0:
-                    figures_sun = 1.0
-                    if light.sun > 0.0 and shadowed(scenery, light.origin + ray * reach, light.sun_direction) == 1:
-                        figures_sun = 0.0
-                index = int(key & wp.uint64(0xFFFFFFFF))
-                value = wp.vec3(0.0, 0.0, 0.0)
-                if index < faces:
-                    value = person(first, index, sx, sy, light, sun_buffer, sun_window, figures_sun)
-                    share += 1.0
-                else:
-                    value = person(second, index - faces, sx, sy, light, sun_buffer, sun_window, figures_sun)
-                total += through_air(light, value, reach)
+            if key == NOTHING:
+                filled = 0
             else:
-                if done == 0:
-                    done = 1
-                    p = light.origin + ray * seen.distance
-                    open_sky = float(1.0)
-                    if light.sun > 0.0 and light.band != LWIR and seen.sky == 0:
-                        if shadowed(scenery, p + seen.normal * 0.02, light.sun_direction) == 1:
-                            open_sky = 0.0
-                    place = behind(seen, p, ray, light, sun_buffer, sun_window, open_sky)
-                    place = through_air(light, place, wp.min(seen.distance, 60.0))
-                total += place
-    count = float(samples * samples)
-    out[row, column] = total / count
-    mask[row, column] = share / count
+                nearest = wp.min(nearest, depth_of(key) / along)
+    if filled == 1:
+        filled = 1 - hidden(scenery, light.origin, ray, nearest)
+    seen = Seen()
+    seen.distance = 1.0e9
+    place = wp.vec3(0.0, 0.0, 0.0)
+    if filled == 0:
+        seen = look(scenery, light.origin, ray)
+    figures_sun = float(0.0)
+    if light.sun > 0.0 and nearest < seen.distance:
+        figures_sun = 1.0 - float(shadowed(scenery, light.origin + ray * nearest, light.sun_direction))
+    done = int(0)
+    total = wp.vec3(0.0, 0.0, 0.0)
+    share = float(0.0)
+    taken = float(0.0)
+    for i in range(samples):
+        for j in range(samples):
+            # Inside a figure the samples on the diagonal are enough: what needs them all is an outline.
+            if filled == 0 or i == j:
+                taken += 1.0
+                sx = window.left + (float(column * samples + j) + 0.5) / window.across
+                sy = window.top + (float(row * samples + i) + 0.5) / window.down
+                key = buffer[(row * samples + i) * window.width + column * samples + j]
+                reach = float(1.0e9)
+                if key != NOTHING:
+                    reach = depth_of(key) / along
+                if reach < seen.distance:
+                    index = int(key & wp.uint64(0xFFFFFFFF))
+                    value = wp.vec3(0.0, 0.0, 0.0)
+                    if index < faces:
+                        value = person(first, index, sx, sy, light, sun_buffer, sun_window, figures_sun)
+                        share += 1.0
+                    else:
+                        value = person(second, index - faces, sx, sy, light, sun_buffer, sun_window, figures_sun)
+                    total += through_air(light, value, reach)
+                else:
+                    if done == 0:
+                        done = 1
+                        place = ambience(seen, ray, light, scenery, sun_buffer, sun_window)
+                    total += place
+    out[row, column] = total / taken
+    mask[row, column] = share / taken
 
 
 def shade(

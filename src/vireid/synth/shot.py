@@ -41,7 +41,8 @@ class Performer:
     def of(cls, figure: Figure, clothes: Wardrobe, device: str) -> "Performer":
         """A figure with these materials."""
         arrays = (figure.vertices, figure.normals, figure.faces, figure.attributes, figure.parts)
-        table, cut = (wp.array(values, dtype=float, device=device) for values in (clothes.table, clothes.cut))
+        table: Any = wp.array(clothes.table, dtype=float, device=device)
+        cut: Any = wp.array(clothes.cut, dtype=float, device=device)
         return cls(raster.upload(*arrays, device), table, cut, float(figure.vertices[:, 2].max()))
 
 

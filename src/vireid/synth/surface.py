@@ -1,7 +1,7 @@
 """What a figure's surface is at a point, as Warp functions: body regions, garments, prints and folds.
 
-The regions repeat `top_mask`, `bottom_mask`, `hair_mask` and `beard_mask` of garment.py, per sample instead of per vertex,
-so that hems are as fine as the picture.
+The regions repeat `top_mask`, `bottom_mask`, `hair_mask` and `beard_mask` of garment.py, per sample instead of per
+vertex, so that hems are as fine as the picture.
 """
 
 import warp as wp
