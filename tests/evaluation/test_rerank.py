@@ -9,8 +9,11 @@ import torch
 from vireid.errors import InputError
 from vireid.evaluation import rerank
 from vireid.evaluation.distance import distances
+from vireid.evaluation.evaluate import evaluate_protocol
 from vireid.evaluation.metrics import retrieval_metrics
+from vireid.evaluation.protocols import synthvi
 from vireid.evaluation.rerank import k_reciprocal
+from vireid.sample import Direction, Modality, Sample
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = json.loads((GOLDEN / "rerank.json").read_text())["cases"]
@@ -24,13 +27,17 @@ def recipes():
     return module
 
 
-def dense(query, gallery, k1, k2, weight):
-    """The definition with whole matrices, image by image."""
+def dense(query, gallery, k1, k2, weight, apart=()):
+    """The definition with whole matrices, image by image; `apart` are pairs (query, gallery) never neighbours."""
     features = np.concatenate([query, gallery]).astype(np.float64)
     count = len(features)
     original = ((features[:, None] - features[None]) ** 2).sum(-1)
     original /= original.max(axis=1, keepdims=True)
-    order = [sorted(range(count), key=lambda j: (j != i, original[i, j], j)) for i in range(count)]
+    barred = {pair for q, g in apart for pair in ((q, len(query) + g), (len(query) + g, q))}
+    order = [
+        sorted((j for j in range(count) if (i, j) not in barred), key=lambda j: (j != i, original[i, j], j))
+        for i in range(count)
+    ]
 
     def mutual(i, k):
         return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
@@ -43,7 +50,7 @@ def dense(query, gallery, k1, k2, weight):
             candidate = mutual(j, round(k1 / 2))
             if 3 * len(candidate & core) > 2 * len(candidate):
                 expanded |= candidate
-        members = sorted(expanded)
+        members = sorted(j for j in expanded if (i, j) not in barred)
         encoding[i, members] = np.exp(-original[i, members])
         encoding[i] /= encoding[i].sum()
     encoding = np.array([encoding[order[i][:k2]].mean(axis=0) for i in range(count)])
@@ -79,6 +86,37 @@ def test_slow_reference(recipes, monkeypatch, k1, k2, weight):
     query, gallery, *_ = recipes.rerank_features(11, 17, 26, 5, 8)
     found = k_reciprocal(query, gallery, k1=k1, k2=k2, lambda_value=weight)
     np.testing.assert_allclose(found, dense(query, gallery, k1, k2, weight), atol=1e-6)
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(7, 3), (5, 1), (50, 60)])
+def test_pairs_kept_apart(recipes, k1, k2):
+    query, gallery, *_ = recipes.rerank_features(11, 9, 14, 5, 8)
+    apart = np.random.default_rng(0).random((9, 14)) < 0.2
+    found = k_reciprocal(query, gallery, k1=k1, k2=k2, apart=apart)
+    expected = dense(query, gallery, k1, k2, 0.3, list(zip(*np.nonzero(apart), strict=True)))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_embeddings_of_the_instant_find_nobody(direction):
+    """They tell the instant, and the person in a code of each modality: the two say nothing across modalities."""
+    people, instants, rng = 15, 10, np.random.default_rng(0)
+    moment, code = rng.standard_normal((people, instants, 32)), 2 * rng.standard_normal((2, people, 32))
+    samples, vectors = [], []
+    for m, modality in enumerate(Modality):
+        for pid, i in np.ndindex(people, instants):
+            samples.append(Sample(Path("x.jpg"), pid, modality, m + 1, "test", f"{pid}-{i}"))
+            vectors.append(np.concatenate([moment[pid, i], code[m, pid] * (m == 0), code[m, pid] * (m == 1)]))
+    embeddings = np.float32(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    rules = synthvi(samples, direction, part="lwir")
+    chance = evaluate_protocol(embeddings, rules).chance["mAP"]
+    scores = {name: evaluate_protocol(embeddings, rules, rerank=name).mean["mAP"] for name in ("off", "k-reciprocal")}
+    assert scores == pytest.approx({"off": chance, "k-reciprocal": chance}, abs=0.04)
+    (trial,) = rules.trials
+    mask = rules.ignore_mask(trial.query, trial.gallery)
+    seen = k_reciprocal(embeddings[trial.query], embeddings[trial.gallery])
+    told = retrieval_metrics(seen, rules.pids[trial.query], rules.pids[trial.gallery], ignore=mask, cmc_unit="image")
+    assert told.mean_ap > 3 * chance
 
 
 def test_more_neighbours_than_images(recipes):

@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 
 from vireid.errors import InputError
-from vireid.evaluation.metrics import FloatArray, IntArray, as_numpy
+from vireid.evaluation.metrics import BoolArray, FloatArray, IntArray, as_numpy
 
 # Entries of the distance matrix that are computed at once; smaller blocks would slow the matrix product down.
 DISTANCE_BLOCK = 4_000_000
@@ -29,6 +29,7 @@ def k_reciprocal(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
+    apart: BoolArray | None = None,
 ) -> npt.NDArray[np.float32]:
     """Re-ranked distances `(Q, G)`, from 0 to 1.
 
@@ -43,12 +44,14 @@ def k_reciprocal(
         k1: neighbours that encode an image; with k1 >= N - 1 all images do, as in the published code.
         k2: nearest images whose encodings are averaged, all of them if k2 > N; 1 leaves encodings as they are.
         lambda_value: weight of the original distance, from 0 to 1.
+        apart: `(Q, G)`, true for pairs that are never neighbours, in neither sense. Leaving such pairs out of the
+            ranking alone would not do: their common neighbours would tell.
 
     Raises:
         InputError: shapes disagree, a side is empty, an embedding is not finite, or a setting is out of
             range.
     """
-    blocks = k_reciprocal_blocks(query, gallery, k1=k1, k2=k2, lambda_value=lambda_value)
+    blocks = k_reciprocal_blocks(query, gallery, k1=k1, k2=k2, lambda_value=lambda_value, apart=apart)
     return np.concatenate([block.astype(np.float32) for _, block in blocks])
 
 
@@ -59,14 +62,16 @@ def k_reciprocal_blocks(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
+    apart: BoolArray | None = None,
 ) -> Iterator[tuple[slice, FloatArray]]:
     """As `k_reciprocal`, block of queries by block: `(rows of the query, distances (B, G) in 64 bits)`."""
     q, g = as_numpy(query), as_numpy(gallery)
     _check(q, g, k1, k2, lambda_value)
     features = np.concatenate([q, g]).astype(np.float64)
     count = len(features)
-    neighbours, largest = _nearest(features, min(max(k1 + 1, k2), count))
-    encoding = _encode(features, neighbours, largest, k1)
+    barred = None if apart is None else _barred(apart)
+    neighbours, largest = _nearest(features, min(max(k1 + 1, k2), count), barred)
+    encoding = _encode(features, neighbours, largest, k1, barred)
     if k2 > 1:
         encoding = _average(encoding, neighbours[:, :k2])
     gallery_columns = encoding[len(q) :].tocsc()
@@ -85,8 +90,17 @@ def _squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
     return np.maximum(result, 0, out=result)
 
 
-def _nearest(features: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The `k` nearest images `(N, k)` of each image, itself first, and its largest distance `(N,)`."""
+def _barred(apart: BoolArray) -> sparse.csr_array:
+    """1 where two images must not be neighbours, `(N, N)`, in both senses."""
+    pairs = sparse.csr_array(apart.astype(np.int32))
+    return sparse.block_array([[None, pairs], [pairs.T, None]], format="csr", dtype=np.int32)
+
+
+def _nearest(features: FloatArray, k: int, barred: sparse.csr_array | None) -> tuple[IntArray, FloatArray]:
+    """The `k` nearest images `(N, k)` of each image, itself first, and its largest distance `(N,)`.
+
+    -1 stands where an image may have fewer neighbours than `k`.
+    """
     count = len(features)
     neighbours = np.empty((count, k), np.int64)
     largest = np.empty(count)
@@ -97,7 +111,10 @@ def _nearest(features: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         largest[rows] = block.max(axis=1)
         # Below every rounding error: an exact duplicate never takes the image's own place.
         block[np.arange(len(rows)), rows] = -1
-        neighbours[rows] = _smallest(block, k)
+        if barred is not None:
+            block[barred[rows].nonzero()] = np.inf
+        nearest = _smallest(block, k)
+        neighbours[rows] = np.where(np.isinf(np.take_along_axis(block, nearest, axis=1)), -1, nearest)
     # All images equal: every distance is 0, whatever it is divided by.
     return neighbours, np.where(largest > 0, largest, 1)
 
@@ -117,7 +134,9 @@ def _smallest(block: FloatArray, k: int) -> IntArray:
     return result
 
 
-def _encode(features: FloatArray, neighbours: IntArray, largest: FloatArray, k1: int) -> sparse.csr_array:
+def _encode(
+    features: FloatArray, neighbours: IntArray, largest: FloatArray, k1: int, barred: sparse.csr_array | None
+) -> sparse.csr_array:
     """Gaussian weights `(N, N)` of each image's expanded set of mutual neighbours; rows sum to 1."""
     mutual = _mutual(neighbours[:, : k1 + 1])
     half = _mutual(neighbours[:, : round(k1 / 2) + 1])
@@ -128,6 +147,9 @@ def _encode(features: FloatArray, neighbours: IntArray, largest: FloatArray, k1:
     trusted.data = (3 * shared.data > 2 * sizes[shared.indices]).astype(np.int32)
     trusted.eliminate_zeros()
     members = (mutual + trusted @ half).tocsr()
+    if barred is not None:
+        members = (members - members.multiply(barred)).tocsr()
+        members.eliminate_zeros()
     members.sort_indices()
     rows = np.repeat(np.arange(len(features)), np.diff(members.indptr))
     distances = _pair_distances(features, rows, members.indices) / largest[rows]
@@ -139,10 +161,16 @@ def _encode(features: FloatArray, neighbours: IntArray, largest: FloatArray, k1:
 
 def _mutual(neighbours: IntArray) -> sparse.csr_array:
     """1 where two images are among each other's neighbours, `(N, N)`."""
-    count, k = neighbours.shape
-    indptr = np.arange(0, count * k + 1, k)
-    near = sparse.csr_array((np.ones(count * k, np.int32), neighbours.ravel(), indptr), shape=(count, count))
+    near = _near(neighbours)
     return near.multiply(near.T).tocsr()
+
+
+def _near(neighbours: IntArray) -> sparse.csr_array:
+    """1 at each image's neighbours, `(N, N)`."""
+    count = len(neighbours)
+    there = neighbours >= 0
+    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    return sparse.csr_array((np.ones(indptr[-1], np.int32), neighbours[there], indptr), shape=(count, count))
 
 
 def _pair_distances(features: FloatArray, rows: IntArray, columns: IntArray) -> FloatArray:
@@ -155,10 +183,9 @@ def _pair_distances(features: FloatArray, rows: IntArray, columns: IntArray) -> 
 
 
 def _average(encoding: sparse.csr_array, nearest: IntArray) -> sparse.csr_array:
-    count, k = nearest.shape
-    indptr = np.arange(0, count * k + 1, k)
-    mean = sparse.csr_array((np.full(count * k, 1 / k), nearest.ravel(), indptr), shape=(count, count))
-    return (mean @ encoding).tocsr()
+    near = _near(nearest)
+    shares = 1 / np.diff(near.indptr)
+    return (sparse.diags_array(shares) @ near @ encoding).tocsr()
 
 
 def _jaccard(encoding: sparse.csr_array, gallery: sparse.csc_array) -> FloatArray:
