@@ -11,7 +11,63 @@ Array = npt.NDArray[Any]
 Rng = np.random.Generator
 Fibre = Literal["cotton", "polyester", "wool", "denim", "leather", "nylon"]
 
-LUMINANCE = np.array([0.3, 0.6, 0.1])
+# Weights of linear sRGB in luminance: ITU-R BT.709.
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+# Least and greatest NIR reflectance, at about 850 nm, of a material whose dye does not absorb there. The numbers are
+# chosen, as no table by fibre was found. Found was their order: blood, which absorbs, stands out in infrared on most
+# cotton, polyester and wool, and no better than to the eye on leather (Forensic Science International 331, 2022,
+# researchportal.be/nl/node/9120888), also where they are dark (69 dark fabrics, doi:10.1111/1556-4029.14643; 46 of 48,
+# Eiland and Gardner, scribd.com/document/380703318); black felt is bright (dwarmstr.blogspot.com, Blue hat day); what
+# reflects in leather is the skin's fibre network, below a coat (tfl.com, COOL TEC). Denim as cotton: indigo is told
+# from other blues by infrared pictures (publications.mingei.org, Blue Gold, essay 9). Nylon and rubber: chosen alone.
+CLEAR_NIR = {
+    "cotton": (0.55, 0.8),
+    "denim": (0.5, 0.75),
+    "polyester": (0.5, 0.75),
+    "nylon": (0.45, 0.7),
+    "wool": (0.45, 0.7),
+    "leather": (0.35, 0.6),
+    "rubber": (0.45, 0.7),
+}
+# Share of the dark pieces that carbon black, another pigment or a coat keeps dark in NIR; chosen. That there are such:
+# carbon black, even 0.05 g/kg, lowers the NIR reflectance of printed cotton and nylon much (Effect of carbon black
+# nanoparticles on reflective behavior of printed cotton/nylon fabrics, mallakpour.iut.ac.ir) and of polyester dyed in
+# the mass (pccc.icrc.ac.ir/article_81612.html); usual coloured leathers absorb NIR (tfl.com, COOL dyes); not all black
+# cloth is alike (Near Infrared and You, Museum of Science, Boston). Rubber is filled with carbon black.
+DARK_SHARE = {
+    "cotton": 0.25,
+    "denim": 0.15,
+    "polyester": 0.35,
+    "nylon": 0.4,
+    "wool": 0.15,
+    "leather": 0.65,
+    "rubber": 0.9,
+}
+# NIR reflectance of those pieces, and the luminance below which a piece can be one; chosen, as carbon black absorbs
+# all visible light and goes on beyond (When black is white, pcimag.com/articles/86552).
+DARK_NIR = (0.05, 0.15)
+DARK_BELOW = 0.2
+# Greatest share of the NIR that a black dye takes, less the lighter its colour is, none from this luminance on; chosen.
+DYE_TAKES = 0.35
+DYE_LIGHT = 0.5
+# Share of the prints that are pigments, which absorb NIR, and the shares of the ground's reflectance that those and the
+# dyed ones have; chosen.
+PIGMENT_SHARE = 0.35
+PIGMENT_NIR = (0.3, 0.5)
+DYED_NIR = (0.88, 1.1)
+# How much of the skin's warmth hides, 0 to 1: chosen by what the fibres are woven into.
+INSULATION = {
+    "cotton": (0.3, 0.6),
+    "polyester": (0.3, 0.7),
+    "wool": (0.5, 0.8),
+    "denim": (0.4, 0.6),
+    "leather": (0.5, 0.75),
+    "nylon": (0.4, 0.8),
+}
+# Strength of the highlights of what shines, and of all else; chosen.
+GLOSS = {"leather": (0.15, 0.35), "nylon": (0.1, 0.25)}
+GLOSS_ELSE = (0.0, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +117,41 @@ def _draw_denim(rng: Rng) -> Array:
     return np.array(colorsys.hsv_to_rgb(rng.uniform(0.57, 0.63), rng.uniform(0.35, 0.7), rng.uniform(0.07, 0.45)))
 
 
-# How much of the skin's warmth hides, and highlights: chosen by what the fibres are woven into.
-_INSULATION: dict[str, tuple[float, float]] = {
-    "cotton": (0.3, 0.6),
-    "polyester": (0.3, 0.7),
-    "wool": (0.5, 0.8),
-    "denim": (0.4, 0.6),
-    "leather": (0.5, 0.75),
-    "nylon": (0.4, 0.8),
-}
-_GLOSS = {"leather": (0.15, 0.35), "nylon": (0.1, 0.25)}
+def draw_nir(rng: Rng, material: str, color: Array) -> float:
+    """Near-infrared reflectance of a piece of `material`, one of `CLEAR_NIR`, dyed in this colour `(3,)`.
+
+    Most dyes are transparent there, so the material shows; carbon black and pigments absorb.
+    """
+    light = float(color @ LUMINANCE)
+    if light < DARK_BELOW and rng.random() < DARK_SHARE[material]:
+        return rng.uniform(*DARK_NIR)
+    depth = max(0.0, 1 - light / DYE_LIGHT)
+    return rng.uniform(*CLEAR_NIR[material]) * (1 - rng.uniform(0, DYE_TAKES) * depth)
 
 
 def draw_fabric(rng: Rng, fibres: dict[str, float], *, darker: float = 1.0, patterns: float = 0.5) -> Fabric:
-    """A cloth of one of `fibres` (by their shares); `patterns` is the share that is not plain.
-
-    Most dyes are transparent in the near infrared, so the fibre shows; carbon black and pigments absorb.
-    """
+    """A cloth of one of `fibres` (by their shares); `patterns` is the share that is not plain."""
     shares = np.array(list(fibres.values()))
     fibre: Any = str(rng.choice(list(fibres), p=shares / shares.sum()))
     color = _draw_denim(rng) if fibre == "denim" else draw_color(rng) * darker
     if fibre == "leather":
         color, patterns = color * 0.6, 0.0
     print_color = draw_color(rng)
-    if rng.random() < 0.22:
-        nir = rng.uniform(0.06, 0.16)
-    else:
-        nir = rng.uniform(0.5, 0.8) * (0.55 + 0.45 * min(1.0, float(color @ LUMINANCE) * 2 + rng.uniform(0.1, 0.6)))
+    nir = draw_nir(rng, fibre, color)
     pattern = "plain"
     if rng.random() < patterns and fibre != "denim":
         kinds = ["hstripe", "vstripe", "check", "block", "logo", "floral"]
         pattern = str(rng.choice(kinds, p=[0.21, 0.09, 0.21, 0.18, 0.24, 0.07]))
-    pigment = rng.random() < 0.35
+    pigment = rng.random() < PIGMENT_SHARE
     return Fabric(
         color=color,
         print_color=print_color,
         nir=nir,
-        print_nir=nir * (rng.uniform(0.3, 0.5) if pigment else rng.uniform(0.88, 1.1)),
+        print_nir=nir * rng.uniform(*(PIGMENT_NIR if pigment else DYED_NIR)),
         pattern=pattern,
         frequency=rng.uniform(8, 28),
-        insulation=rng.uniform(*_INSULATION[fibre]),
-        gloss=rng.uniform(*_GLOSS.get(fibre, (0.0, 0.1))),
+        insulation=rng.uniform(*INSULATION[fibre]),
+        gloss=rng.uniform(*GLOSS.get(fibre, GLOSS_ELSE)),
         seed=int(rng.integers(1_000_000)),
         fibre=fibre,
     )

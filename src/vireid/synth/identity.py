@@ -11,19 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid.synth.body import LOCAL_CHANGES
-from vireid.synth.fabrics import Fabric, draw_color, draw_fabric
+from vireid.synth.fabrics import Fabric, draw_color, draw_fabric, draw_nir
 from vireid.synth.poses import Gait
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
+# Colours of skin and hair, light to dark and back to grey; chosen.
 SKINS = np.array([(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.33, 0.21, 0.15), (0.22, 0.14, 0.1)])
 HAIRS = np.array([(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)])
 
 # Mean and spread of adults' height in metres (NCD-RisC, eLife 2016;5:e13410: worldwide means of 1.71 m and
-# 1.59 m for those born in 1996; taken a little taller), and the range that is drawn.
+# 1.59 m for those born in 1996; taken a little taller).
 STATURE = {"female": (1.64, 0.068), "male": (1.77, 0.075)}
-SHORTEST, TALLEST = 1.50, 1.98
+# The range of height that is drawn, in metres; chosen.
+SHORTEST = 1.50
+TALLEST = 1.98
 _ADULT = 0.667  # anny's age parameter at the end of growth
 BAGS = ("none", "backpack", "crossbody", "tote", "handbag")
 
@@ -85,6 +88,7 @@ class Footwear:
     color: Array
     nir: float
     sole: Array
+    sole_nir: float
     sock_color: Array
     sock_nir: float
 
@@ -239,6 +243,24 @@ def _draw_bottom(rng: Rng, female: bool) -> Bottom:
     )
 
 
+# Shares of the materials of shoes and socks; chosen. Canvas is cotton, the mesh of sports shoes polyester.
+SHOES = {"leather": 0.5, "cotton": 0.25, "polyester": 0.25}
+SOCKS = {"cotton": 0.75, "wool": 0.15, "polyester": 0.1}
+
+
+def _draw_footwear(rng: Rng) -> Footwear:
+    color = draw_color(rng) * 0.6 if rng.random() < 0.75 else np.full(3, 0.6)
+    sole, sock = np.full(3, rng.choice([0.05, 0.5, 0.7])), draw_color(rng)
+    return Footwear(
+        color=color,
+        nir=draw_nir(rng, _choose(rng, SHOES), color),
+        sole=sole,
+        sole_nir=draw_nir(rng, "rubber", sole),
+        sock_color=sock,
+        sock_nir=draw_nir(rng, _choose(rng, SOCKS), sock),
+    )
+
+
 _HAIR_STYLES = {
     "female": {"short": 0.07, "bob": 0.23, "long": 0.3, "ponytail": 0.22, "bun": 0.12, "afro": 0.06},
     "male": {"bald": 0.08, "buzz": 0.25, "short": 0.55, "bob": 0.03, "long": 0.03, "ponytail": 0.02, "afro": 0.04},
@@ -261,13 +283,7 @@ def draw_identity(rng: Rng, days: int) -> Identity:
         changes=rng.normal(0, 0.33, len(LOCAL_CHANGES)).clip(-0.75, 0.75),
         gait=gait,
         bottom=_draw_bottom(rng, female),
-        footwear=Footwear(
-            color=draw_color(rng) * 0.6 if rng.random() < 0.75 else np.full(3, 0.6),
-            nir=rng.uniform(0.1, 0.6),
-            sole=np.full(3, rng.choice([0.05, 0.5, 0.7])),
-            sock_color=draw_color(rng),
-            sock_nir=rng.uniform(0.3, 0.7),
-        ),
+        footwear=_draw_footwear(rng),
         bag_fabric=draw_fabric(rng, {"nylon": 0.5, "leather": 0.35, "cotton": 0.15}, patterns=0.3),
         bag_size=rng.uniform(0.8, 1.2),
         hat_kind=_choose(rng, {"cap": 0.5, "beanie": 0.35, "brim": 0.15}),  # type: ignore[arg-type]
