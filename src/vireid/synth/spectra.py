@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth.fabrics import Fabric
+from vireid.synth.fabrics import LUMINANCE, Fabric
 from vireid.synth.fit import Part
 from vireid.synth.identity import Day, Identity
 
@@ -50,7 +50,6 @@ SKIRT_RESISTANCE = 0.09
 # less there.
 SKIN_NIR = (0.36, 0.42)  # at no visible reflectance, and the slope on it
 HAIR_NIR = (0.20, 0.9)
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB: ITU-R BT.709
 
 PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral")
 # Rows of a wardrobe's table: one for each `Part`, then what lies on the body itself.
@@ -102,7 +101,7 @@ def wardrobe(person: Identity, day: Day) -> Wardrobe:
     for row in (Part.HAIR, Part.BEARD):
         table[row] = _plain(person.hair, hair_nir, warmth(0.12), 0.95, bump=0.4, gloss=0.2)
     table[Part.SHOE] = _plain(shoes.color, shoes.nir, warmth(0.25), 0.93, gloss=0.25)
-    table[SOLE] = _plain(shoes.sole, 0.4, warmth(0.5), 0.93)
+    table[SOLE] = _plain(shoes.sole, shoes.sole_nir, warmth(0.5), 0.93)
     table[SOCK] = _plain(shoes.sock_color, shoes.sock_nir, warmth(0.045), 0.88, bump=0.2)
     table[TIGHTS] = _plain(np.array([0.05, 0.05, 0.06]), 0.5, warmth(0.02), 0.88)
     table[Part.BICYCLE] = _plain(person.bag_fabric.color * 0.8, 0.2, 0.06, 0.8, gloss=0.5)
