@@ -9,7 +9,8 @@ pytest.importorskip("warp", reason="not installed: pip install 'vireid[synth]'")
 
 import warp as wp
 
-from vireid.synth.sensor import Sensor, averaged, blur, percentiles, sense_nir, sense_thermal, sense_visible
+from vireid.synth import sensor
+from vireid.synth.sensor import Meter, Sensor, averaged, blur, meter_heat, meter_light
 
 PLAIN = Sensor(
     blur=0.05,
@@ -24,6 +25,22 @@ PLAIN = Sensor(
     curve=1.0,
     stripes=0.0,
 )
+
+
+def sense_visible(light, settings, seed):
+    return sensor.sense_visible(light, settings, meter_light(off_device(light)), seed)
+
+
+def sense_nir(light, settings, seed):
+    return sensor.sense_nir(light, settings, meter_light(off_device(light)), seed)
+
+
+def sense_thermal(degrees, settings, seed):
+    """By a meter that has seen just this picture."""
+    seen = off_device(degrees).ravel()
+    low, high = np.percentile(seen, (2, 98.5))
+    ranks = meter_heat(seen, (seen.max(), seen.max()), "cpu").ranks
+    return sensor.sense_thermal(degrees, settings, Meter(low, 0.0, high, ranks), seed)
 
 
 def on_device(values):
@@ -71,17 +88,35 @@ def test_running_sums_equal_a_slow_box(image, radius):
     np.testing.assert_allclose(off_device(averaged(on_device(image), radius)), expected, rtol=1e-4)
 
 
-def test_percentiles_by_hand():
-    ramp = np.arange(100, dtype=float).reshape(10, 10)
-    found = percentiles(on_device(ramp), 1, 0.0, 100.0, (0.05, 0.5, 0.95)).numpy()
-    np.testing.assert_allclose(found, [5, 50, 95], atol=100 / 4096)
+def test_meters_by_hand():
+    ramp = np.arange(101, dtype=float)
+    meter = meter_light(ramp)
+    assert (meter.low, meter.middle, meter.high) == (5, 50, 96)
+    # A view of one temperature, and people: what is warmest counts though nobody is in the view.
+    meter = meter_heat(np.full(600, 10.0), (20.0, 30.0), "cpu")
+    assert (meter.low, meter.middle, meter.high) == (10, 10, 28)
+    ranks = meter.ranks.numpy()
+    assert ranks[-1] == 1
+    assert (np.diff(ranks) >= 0).all()
+
+
+def test_exposure_does_not_tell_what_is_worn():
+    """The same place with somebody in white and somebody in black: the place keeps its grey."""
+    meter = meter_light(np.full(100, 0.3))
+    for sense in (sensor.sense_visible, sensor.sense_nir):
+        place = []
+        for reflectance in (0.05, 0.9):
+            light = np.full((40, 20), 0.3)
+            light[10:30, 5:15] = reflectance
+            place.append(sense(on_device(light), PLAIN, meter, 0).numpy()[:5])
+        np.testing.assert_array_equal(*place)
 
 
 def test_thermal_gain_spreads_the_temperatures_white_hot():
     # From the 2nd to the 98.5th percentile through the soft shoulder, without noise, blur and detail.
     degrees = np.linspace(10, 40, 256).reshape(16, 16)
     out = sense_thermal(on_device(degrees), PLAIN, 0).numpy()[:, :, 0].astype(float)
-    low, high = degrees.ravel()[5], degrees.ravel()[252]
+    low, high = np.percentile(degrees, (2, 98.5))
     expected = 255 * (0.5 + 0.55 * np.tanh(1.7 * ((degrees - low) / (high - low) - 0.5)))
     inner = (slice(3, 13), slice(3, 13))  # at the edges the halo of the local contrast is clipped
     assert np.abs(out - expected)[inner].max() < 3

@@ -25,7 +25,6 @@ class Scenery:
 
     count: int
     seed: int
-    indoor: int
     kind: wp.array(dtype=int)
     center: wp.array(dtype=wp.vec3)
     half: wp.array(dtype=wp.vec3)
@@ -297,7 +296,7 @@ def upload(place: Place, solids: Solids, device: str) -> Scenery:
     near = np.linalg.norm(solids.center - [0.0, 0.0, 3.0], axis=1) - np.linalg.norm(solids.half, axis=1)
     solids = solids.take(np.argsort(near, kind="stable"))
     s = Scenery()
-    s.count, s.seed, s.indoor = len(solids), place.seed % (1 << 20), int(place.indoor)
+    s.count, s.seed = len(solids), place.seed % (1 << 20)
     s.kind = wp.array(solids.kind, dtype=int, device=device)
     s.center = wp.array(solids.center, dtype=wp.vec3, device=device)
     s.half = wp.array(solids.half, dtype=wp.vec3, device=device)

@@ -37,16 +37,17 @@ def hair_mask(attributes: Array) -> Array:
     """Where on the head hair grows: `(N,)` bool; the face lies towards negative y."""
     x, y, z = (attributes[:, column] for column in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
     ears = (np.abs(x) > 0.62) & (z < 0.2) & (y < 0.75)
-    return np.asarray((z > 0.62 - 0.85 * (y + 0.75)) & ~ears & (z > -1.0))
+    # From high on the forehead, which lies at y = -0.25, over the temples down to the nape.
+    return np.asarray((z > 0.55 - 0.95 * (y + 0.2)) & ~ears & (z > -1.0))
 
 
 def beard_mask(attributes: Array) -> Array:
     """Where on the head a beard grows: `(N,)` bool."""
     x, y, z = (attributes[:, column] for column in (b.HEAD_X, b.HEAD_Y, b.HEAD_Z))
-    lips = (z <= -0.52) & (z >= -0.72) & (np.abs(x) <= 0.22)
+    lips = (z <= -0.56) & (z >= -0.72) & (np.abs(x) <= 0.2)
     # Below a line from the ears to the corners of the mouth, and above the lips.
     jaw = (z < -0.42 + 0.36 * y) & (y < 0.6) & (z > -1.25)
-    lip = (z < -0.38) & (np.abs(x) < 0.32) & (y < -0.5)
+    lip = (z < -0.46) & (np.abs(x) < 0.3) & (y < -0.15)
     return np.asarray((jaw | lip) & ~lips)
 
 

@@ -31,3 +31,13 @@ wp.config.enable_backward = False  # nothing is differentiated, and kernels comp
 # Without a GPU the library warns of the absent driver once per process.
 with muted():
     wp.init()
+
+
+def compile_kernels(device: str) -> None:
+    """Compile (once per machine, up to a minute) and load what a picture needs, without Warp's messages."""
+    from vireid.synth import noise, raster, sensor, shade
+
+    with muted():
+        for module in (noise, raster, sensor, shade):
+            wp.load_module(module, device=device)
+        wp.load_module(noise, device="cpu")

@@ -18,11 +18,13 @@ from vireid.synth.cameras import Camera, make_camera
 from vireid.synth.files import write_atomic
 from vireid.synth.garment import dress
 from vireid.synth.identity import Identity, draw_identity
+from vireid.synth.kernels import compile_kernels
 from vireid.synth.poses import draw_posture
 from vireid.synth.presets import CAMERAS, DAYS, PRESETS, Job, split_of
 from vireid.synth.progress import Note, write_note
 from vireid.synth.scenery import Solids, draw_obstacle, make_place
-from vireid.synth.shot import Performer, Shot, Stance, draw_stance, nudge, shoot
+from vireid.synth.sensor import Meter
+from vireid.synth.shot import Performer, Shot, Stance, draw_stance, nudge, shoot, take_meter
 from vireid.synth.spectra import Band, wardrobe
 
 OBSTACLES = 0.15  # share of the pictures with something before the person
@@ -44,14 +46,23 @@ class Picture:
     shot: Shot
 
 
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """A camera and what its exposure goes by."""
+
+    camera: Camera
+    meter: Meter
+
+
 class Painter:
     """Holds the body model, the cameras and the passers-by of a job."""
 
     def __init__(self, job: Job, device: str = "cpu") -> None:
         torch.set_num_threads(1)
+        compile_kernels(device)
         self._job, self._device, self._body = job, device, Body()
         self._preset = PRESETS[job.preset]
-        self._sites: dict[tuple[str, int], dict[int, Camera]] = {}
+        self._sites: dict[tuple[str, int, int], dict[int, Lens]] = {}
         self._crowd: dict[int, list[Performer]] = {}
 
     def identity(self, index: int) -> Identity:
@@ -72,13 +83,13 @@ class Painter:
         return [np.random.default_rng(s) for s in root.spawn(2 + len(CAMERAS))]
 
     def _perform(self, person: Identity, rng: Rng, poses: int) -> list[Performer]:
-        """The person in `poses` postures, the days in turn."""
+        """The person in `poses` postures, two of a day, then two of the next."""
         posed = self._body.pose(
             [draw_posture(rng) for _ in range(poses)], person.gait, person.phenotype, person.changes
         )
         performers: dict[int, Performer] = {}
         for number, day in enumerate(person.days):
-            mine = range(number, poses, len(person.days))
+            mine = [k for k in range(poses) if k // 2 % len(person.days) == number]
             clothes = wardrobe(person, day)
             for k, figure in zip(mine, dress(self._body, person, day, posed, mine), strict=True):
                 performers[k] = Performer.of(figure, clothes, self._device)
@@ -86,50 +97,63 @@ class Painter:
 
     def _walk(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
         """Each camera sees the person pass `count` times over, from anywhere."""
-        for camid in CAMERAS["nir"]:
-            order = rng.permutation(len(performers))
+        for camid, (band, _, _) in CAMERAS["nir"].items():
+            # No posture is pictured in both modalities: it would be found again without knowing the person.
+            mine = range(0 if band == "visible" else 1, len(performers), 2)
+            order = rng.permutation(mine)
             start, turn = rng.uniform(0, 2 * math.pi), int(rng.integers(2))
             for n in range(count):
-                k = int(order[n % len(performers)])
-                camera = self._cameras("nir", rng)[camid]
+                k = int(order[n % len(order)])
+                lens = self._lenses("nir", k // 2 % DAYS, rng)[camid]
                 # Headings are spread over the circle, so that few images still show several sides.
                 heading = start + 2 * math.pi * n / count + rng.normal(0, 0.4)
-                (shot,) = self._shoot(performers[k], [camera], heading, rng)
-                yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{k % DAYS}", shot)
+                (shot,) = self._shoot(performers[k], [lens], heading, rng)
+                yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{k // 2 % DAYS}", shot)
 
     def _instants(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
         """Visible and thermal pictures of the same instants, by two cameras side by side."""
-        facing = rng.choice([0.0, math.pi]) if rng.random() < 0.5 else rng.uniform(0, 2 * math.pi)
         for n in range(count):
             k = n % len(performers)
-            visible, thermal = self._cameras("lwir", rng).values()
-            thermal = replace(thermal, height=visible.height + 0.1, distance=visible.distance)
-            shots = self._shoot(performers[k], [visible, thermal], facing + rng.normal(0, 0.3), rng)
-            for camera, shot in zip((visible, thermal), shots, strict=True):
-                yield Picture("lwir", camera.camid, f"instant{n}", f"day{k % DAYS}/{n}", shot)
+            visible, thermal = self._lenses("lwir", k // 2 % DAYS, rng).values()
+            camera = replace(thermal.camera, height=visible.camera.height + 0.1, distance=visible.camera.distance)
+            beside = Lens(camera, thermal.meter)
+            # From anywhere: a side that is a person's own would tell who it is.
+            shots = self._shoot(performers[k], [visible, beside], rng.uniform(0, 2 * math.pi), rng)
+            for lens, shot in zip((visible, beside), shots, strict=True):
+                yield Picture("lwir", lens.camera.camid, f"instant{n}", f"day{k // 2 % DAYS}/{n}", shot)
 
-    def _shoot(self, performer: Performer, cameras: list[Camera], heading: float, rng: Rng) -> list[Shot]:
+    def _shoot(self, performer: Performer, lenses: list[Lens], heading: float, rng: Rng) -> list[Shot]:
         """One instant by cameras side by side, the person somewhere they can be seen."""
+        size, samples = self._job.size, self._preset.samples
+        camera = lenses[0].camera
         for _ in range(STEPS):
-            stance = draw_stance(cameras[0], heading, rng)
-            obstacle, passer = self._company(cameras[0], stance, rng)
+            stance = draw_stance(camera, heading, rng)
+            obstacle, passer = self._company(camera, stance, rng)
             shots: list[Shot] = []
-            for camera in cameras:
+            for lens in lenses:
                 where = nudge(stance, rng) if shots else stance
-                size, samples = self._job.size, self._preset.samples
-                shots.append(shoot(performer, camera, where, size, samples, rng, obstacle=obstacle, passer=passer))
+                shot = shoot(
+                    performer,
+                    lens.camera,
+                    lens.meter,
+                    where,
+                    size,
+                    samples,
+                    rng,
+                    obstacle=obstacle,
+                    passer=passer,
+                )
+                shots.append(shot)
                 if shots[-1].shown < SHOWN:
                     break
             else:
-                break
-        else:
-            # Nowhere in this place: as seldom as it is, what hides the person goes.
-            stance = draw_stance(cameras[0], heading, rng)
-            bare = [replace(camera, place=replace(camera.place, solids=Solids.empty())) for camera in cameras]
-            shots = [
-                shoot(performer, camera, stance, self._job.size, self._preset.samples, rng, obstacle=Solids.empty())
-                for camera in bare
-            ]
+                return shots
+        # Nowhere in this place: as seldom as it is, what hides the person goes.
+        stance = draw_stance(camera, heading, rng)
+        shots = []
+        for lens in lenses:
+            bare = replace(lens.camera, place=replace(lens.camera.place, solids=Solids.empty()))
+            shots.append(shoot(performer, bare, lens.meter, stance, size, samples, rng, obstacle=Solids.empty()))
         return shots
 
     def _company(self, camera: Camera, stance: Stance, rng: Rng) -> tuple[Solids, tuple[Performer, Stance] | None]:
@@ -138,12 +162,15 @@ class Painter:
         if rng.random() < OBSTACLES:
             obstacle = draw_obstacle(rng, stance.position, camera.place.indoor)
         if rng.random() < PASSERS:
-            aside = rng.uniform(0.35, 1.1) * rng.choice([-1, 1])
-            where = stance.position + np.array([aside, rng.uniform(0.4, 5.0), 0])
-            # The further away, the further aside somebody may walk and still be seen in the crop.
-            where[0] = stance.position[0] * where[1] / stance.position[1] + aside
-            other = self._others(int(rng.integers(CROWD)))[int(rng.integers(4))]
-            passer = (other, replace(stance, position=where, heading=rng.uniform(0, 2 * math.pi)))
+            for _ in range(10):
+                aside = rng.uniform(0.35, 1.1) * rng.choice([-1, 1])
+                where = stance.position + np.array([0, rng.uniform(0.4, 5.0), 0])
+                # In line with the person and the camera, but for a step to the side.
+                where[0] = stance.position[0] * where[1] / stance.position[1] + aside
+                if camera.place.is_free(where):
+                    other = self._others(int(rng.integers(CROWD)))[int(rng.integers(4))]
+                    passer = (other, replace(stance, position=where, heading=rng.uniform(0, 2 * math.pi)))
+                    break
         return obstacle, passer
 
     def _others(self, number: int) -> list[Performer]:
@@ -152,16 +179,17 @@ class Painter:
             self._crowd[number] = self._perform(draw_identity(rng, 1), rng, 4)
         return self._crowd[number]
 
-    def _cameras(self, part: str, rng: Rng) -> dict[int, Camera]:
-        """The cameras of one of the job's sites."""
+    def _lenses(self, part: str, day: int, rng: Rng) -> dict[int, Lens]:
+        """The cameras of one of the job's sites on a day."""
         site = int(rng.integers(self._job.sites))
-        if (part, site) not in self._sites:
+        if (part, site, day) not in self._sites:
             seed = (self._job.seed * 1000 + site) * 100
-            self._sites[part, site] = {
-                camid: make_camera(camid, Band(band), make_place(seed + place, indoor))
+            cameras = [
+                make_camera(camid, Band(band), make_place(seed + place, indoor, day))
                 for camid, (band, place, indoor) in CAMERAS[part].items()
-            }
-        return self._sites[part, site]
+            ]
+            self._sites[part, site, day] = {c.camid: Lens(c, take_meter(c, self._device)) for c in cameras}
+        return self._sites[part, site, day]
 
 
 def paint(painter: Painter, job: Job, out: Path, index: int) -> None:

@@ -47,7 +47,7 @@ class Preset:
         parts: images per identity and camera of each part.
         identities: how many by default.
         size: (height, width) in pixels.
-        poses: different instants of a walk per identity.
+        poses: different postures per identity; part nir takes every other one for each modality.
         samples: rays per pixel and axis.
         quality: JPEG quality.
         sites: how many sets of places; each image is taken in one of them. Real data sets have one; a set made to
@@ -64,8 +64,8 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "mini": Preset({"nir": 4, "lwir": 6}, 100, (128, 64), 6, 2, 85, 32),
-    "nir": Preset({"nir": 15}, 400, (288, 144), 15, 2, 92, 1),
+    "mini": Preset({"nir": 4, "lwir": 6}, 100, (128, 64), 8, 2, 85, 32),
+    "nir": Preset({"nir": 15}, 400, (288, 144), 16, 2, 92, 1),
     "lwir": Preset({"lwir": 10}, 400, (288, 144), 10, 2, 92, 1),
 }
 

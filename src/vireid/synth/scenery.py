@@ -112,10 +112,12 @@ def _gap(solids: Solids, x: float, y: float) -> Array:
     return np.asarray(np.hypot(across, along))
 
 
-def make_place(seed: int, indoor: bool) -> Place:
-    """The place with this seed."""
+def make_place(seed: int, indoor: bool, day: int = 0) -> Place:
+    """The place with this seed on a day, which brings weather, light and temperature of its own."""
     rng = np.random.default_rng(np.random.SeedSequence([77, seed, int(indoor)]))
     solids, ground = sites.room(rng) if indoor else sites.open_air(rng)
+    solids = solids.seeded(rng)
+    rng = np.random.default_rng(np.random.SeedSequence([76, seed, int(indoor), day]))
     weather = "indoor" if indoor else str(rng.choice(["sunny", "overcast", "dusk", "night"], p=[0.4, 0.3, 0.15, 0.15]))
     low_sun = weather == "dusk"
     azimuth, elevation = rng.uniform(0, 2 * math.pi), rng.uniform(0.15, 0.35) if low_sun else rng.uniform(0.5, 1.2)
@@ -128,7 +130,7 @@ def make_place(seed: int, indoor: bool) -> Place:
         seed=seed,
         indoor=indoor,
         weather=weather,
-        solids=solids.seeded(rng),
+        solids=solids,
         ground=ground,
         sky=_sky(rng, weather, air),
         sun_direction=sun,

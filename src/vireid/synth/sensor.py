@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 BINS = wp.constant(4096)
 ROWS_FIRST, COLUMNS_FIRST = 0, 1
 THERMAL_RANGE = (-60.0, 100.0)  # degrees Celsius that a thermal camera tells apart
+PLATEAU = 300  # no bin of the histogram counts for more than this part of the view; chosen
 
 
 @wp.kernel
@@ -59,49 +60,6 @@ def _average(image: wp.array2d(dtype=wp.vec3), radius: int, along: int, out: wp.
 
 
 @wp.func
-def brightness(v: wp.vec3, channels: int) -> float:
-    """The value that exposure looks at."""
-    if channels == 1:
-        return v[0]
-    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]
-
-
-@wp.kernel
-def _count(
-    image: wp.array2d(dtype=wp.vec3), channels: int, low: float, scale: float, bins: wp.array(dtype=wp.int32)
-) -> None:
-    row, column = wp.tid()
-    at = int((brightness(image[row, column], channels) - low) * scale)
-    wp.atomic_add(bins, wp.clamp(at, 0, BINS - 1), 1)
-
-
-@wp.kernel
-def _find(
-    bins: wp.array(dtype=wp.int32), count: int, low: float, scale: float, shares: wp.vec3, out: wp.array(dtype=float)
-) -> None:
-    k = wp.tid()
-    wanted = int(shares[k] * float(count))
-    total = int(0)
-    found = int(0)
-    for i in range(BINS):
-        total += bins[i]
-        if total > wanted and found == 0:
-            out[k] = low + (float(i) + 0.5) / scale
-            found = 1
-
-
-@wp.kernel
-def _equalize(bins: wp.array(dtype=wp.int32), plateau: int, out: wp.array(dtype=float)) -> None:
-    # A bin counts up to the plateau: a large even area does not take all grey levels for itself.
-    total = float(0.0)
-    for i in range(BINS):
-        total += float(wp.min(bins[i], plateau))
-        out[i] = total
-    for i in range(BINS):
-        out[i] = out[i] / wp.max(total, 1.0)
-
-
-@wp.func
 def _byte(value: float) -> wp.uint8:
     return wp.uint8(wp.clamp(value, 0.0, 1.0) * 255.0 + 0.5)
 
@@ -114,7 +72,7 @@ def _noise(seed: int, at: int, channel: int) -> float:
 @wp.kernel
 def _sense_visible(
     image: wp.array2d(dtype=wp.vec3),
-    levels: wp.array(dtype=float),
+    middle: float,
     balance: wp.vec3,
     aim: float,
     veil: float,
@@ -124,7 +82,7 @@ def _sense_visible(
 ) -> None:
     row, column = wp.tid()
     # Automatic exposure brings the median near its aim, but not all the way: dark places stay darker.
-    gain = aim / wp.max(wp.pow(levels[1], 0.75) * 0.72, 0.02)
+    gain = aim / wp.max(wp.pow(middle, 0.75) * 0.72, 0.02)
     light = wp.max(image[row, column] * gain, wp.vec3(0.0, 0.0, 0.0))
     dark = 0.5 + 0.5 * wp.min(gain, 3.0)
     at = row * image.shape[1] + column
@@ -138,7 +96,7 @@ def _sense_visible(
 @wp.kernel
 def _sense_nir(
     image: wp.array2d(dtype=wp.vec3),
-    levels: wp.array(dtype=float),
+    bright: float,
     exposure: float,
     veil: float,
     noise: float,
@@ -146,9 +104,10 @@ def _sense_nir(
     out: wp.array3d(dtype=wp.uint8),
 ) -> None:
     row, column = wp.tid()
-    # Automatic exposure on the bright end.
-    value = image[row, column][0] / (levels[2] + 0.03) * exposure * 0.8
+    # Automatic exposure on the bright end, with a soft shoulder for who comes near the lamp.
+    value = image[row, column][0] / (bright + 0.03) * exposure * 0.8
     value = value * (1.0 - veil) + veil * 0.35
+    value = 1.15 * value / (1.0 + 0.25 * value * value)
     value = wp.pow(wp.max(value, 0.0), 1.0 / 1.6)
     out[row, column, 0] = _byte(value + noise * _noise(seed, row * image.shape[1] + column, 0))
 
@@ -157,9 +116,10 @@ def _sense_nir(
 def _sense_thermal(
     image: wp.array2d(dtype=wp.vec3),
     around: wp.array2d(dtype=wp.vec3),
-    levels: wp.array(dtype=float),
-    ranks: wp.array(dtype=float),
     coldest: float,
+    warmest: float,
+    ranks: wp.array(dtype=float),
+    floor: float,
     bins_per_degree: float,
     room: wp.vec2,
     equalize: float,
@@ -174,12 +134,12 @@ def _sense_thermal(
     at = row * image.shape[1] + column
     # Noise is in degrees; stripes are the columns' own offsets.
     reading = image[row, column][0] + noise * _noise(seed, at, 0) + stripes * _noise(seed + 1, column, 1)
-    low = levels[0] - room[0]
-    high = levels[2] + room[1]
+    low = coldest - room[0]
+    high = warmest + room[1]
     span = wp.max(high - low, 1.0)
     mean = around[row, column][0]
     even = wp.clamp((mean - low) / span, 0.0, 1.0)
-    ranked = ranks[wp.clamp(int((mean - coldest) * bins_per_degree), 0, BINS - 1)]
+    ranked = ranks[wp.clamp(int((mean - floor) * bins_per_degree), 0, BINS - 1)]
     base = wp.lerp(wp.pow(even, curve), ranked, equalize)
     value = base + (reading - mean) / span * detail
     # A soft shoulder at both ends, so that halos do not turn into flat black and white.
@@ -248,47 +208,69 @@ def averaged(image: Any, radius: int) -> Any:
     return image
 
 
-def histogram(image: Any, channels: int, low: float, high: float) -> Any:
-    """How many pixels lie in each of 4,096 equal bins from `low` to `high`; those beyond count at the ends."""
-    bins = wp.zeros(BINS, dtype=wp.int32, device=image.device)
-    wp.launch(_count, image.shape, [image, channels, low, int(BINS) / (high - low), bins], device=image.device)
-    return bins
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What automatic exposure and gain go by: the whole view of the camera, never the crop.
+
+    A crop would tell by its exposure what the person wears.
+
+    Attributes:
+        low, middle, high: of the view's light, or of its degrees Celsius.
+        ranks: `(BINS,)` shares of the view colder than each bin of `THERMAL_RANGE`, on the device; thermal only.
+    """
+
+    low: float
+    middle: float
+    high: float
+    ranks: Any
 
 
-def percentiles(image: Any, channels: int, low: float, high: float, shares: tuple[float, float, float]) -> Any:
-    """The values `(3,)` below which these shares of the pixels lie, to within a bin of (high - low) / 4096."""
-    bins = histogram(image, channels, low, high)
-    scale = int(BINS) / (high - low)
-    out = wp.zeros(3, dtype=float, device=image.device)
-    count = image.shape[0] * image.shape[1]
-    wp.launch(_find, 3, [bins, count, low, scale, wp.vec3(*shares), out], device=image.device)
-    return out
+def meter_light(values: Array) -> Meter:
+    """The meter of a view's light `(N,)`: the 5th, 50th and 96th percentile."""
+    low, middle, high = map(float, np.percentile(values, (5, 50, 96)))
+    return Meter(low, middle, high, None)
 
 
-def sense_visible(light: Any, sensor: Sensor, seed: int) -> Any:
+def meter_heat(degrees: Array, people: tuple[float, float], device: str) -> Meter:
+    """The meter of a view's temperatures `(N,)` with people in it.
+
+    Args:
+        degrees: of the empty view, Celsius.
+        people: degrees of the coldest and the warmest that people are, who take up a seventh of the view.
+        device: where the ranks go.
+    """
+    cold, warm = people
+    low, middle, high = np.percentile(degrees, (2, 50, 98.5))
+    crowd = np.linspace(cold, warm, max(1, len(degrees) // 6))
+    bins, _ = np.histogram(np.concatenate([degrees, crowd]).clip(*THERMAL_RANGE), int(BINS), THERMAL_RANGE)
+    # A bin counts up to a plateau: a large even area does not take all grey levels for itself.
+    counted = np.minimum(bins, max(1, len(degrees) // PLATEAU)).cumsum()
+    ranks: Any = wp.array((counted / counted[-1]).astype(np.float32), dtype=float, device=device)
+    return Meter(float(low), float(middle), float(max(high, cold + 0.8 * (warm - cold))), ranks)
+
+
+def sense_visible(light: Any, sensor: Sensor, meter: Meter, seed: int) -> Any:
     """A colour picture `(H, W, 3)` uint8 of light `(H, W)`."""
     grow = (light.shape[0] / 128) ** 0.5
     image = blur(light, sensor.blur * grow, sensor.smear * light.shape[0] / 128)
-    levels = percentiles(image, 3, 0.0, 4.0, (0.05, 0.5, 0.95))
     out = wp.empty((*image.shape, 3), dtype=wp.uint8, device=image.device)
     balance = wp.vec3(*map(float, sensor.balance))
-    arguments = [image, levels, balance, sensor.aim, sensor.veil, sensor.noise, seed, out]
+    arguments = [image, meter.middle, balance, sensor.aim, sensor.veil, sensor.noise, seed, out]
     wp.launch(_sense_visible, image.shape, arguments, device=image.device)
     return out
 
 
-def sense_nir(light: Any, sensor: Sensor, seed: int) -> Any:
+def sense_nir(light: Any, sensor: Sensor, meter: Meter, seed: int) -> Any:
     """A near-infrared picture `(H, W, 1)` uint8 of light `(H, W)`, in x."""
     grow = (light.shape[0] / 128) ** 0.5
     image = blur(light, sensor.blur * grow, sensor.smear * light.shape[0] / 128)
-    levels = percentiles(image, 1, 0.0, 4.0, (0.05, 0.5, 0.96))
     out = wp.empty((*image.shape, 1), dtype=wp.uint8, device=image.device)
-    arguments = [image, levels, sensor.aim, sensor.veil, sensor.noise, seed, out]
+    arguments = [image, meter.high, sensor.aim, sensor.veil, sensor.noise, seed, out]
     wp.launch(_sense_nir, image.shape, arguments, device=image.device)
     return out
 
 
-def sense_thermal(temperatures: Any, sensor: Sensor, seed: int) -> Any:
+def sense_thermal(temperatures: Any, sensor: Sensor, meter: Meter, seed: int) -> Any:
     """A white-hot picture `(H, W, 1)` uint8 of degrees Celsius `(H, W)`, in x.
 
     Broad gradations and detail are scaled apart, as the local contrast enhancement of thermal cameras does: that is
@@ -297,14 +279,10 @@ def sense_thermal(temperatures: Any, sensor: Sensor, seed: int) -> Any:
     """
     scale = temperatures.shape[0] / 128
     image = blur(temperatures, sensor.blur * scale**0.7, sensor.smear * scale)
-    levels = percentiles(image, 1, *THERMAL_RANGE, (0.02, 0.5, 0.985))
     around = averaged(image, max(1, round(7 * scale)))
-    ranks = wp.zeros(BINS, dtype=float, device=image.device)
-    plateau = max(1, image.shape[0] * image.shape[1] // 600)
-    wp.launch(_equalize, 1, [histogram(around, 1, *THERMAL_RANGE), plateau, ranks], device=image.device)
-    coldest, warmest = THERMAL_RANGE
+    floor, ceiling = THERMAL_RANGE
     out = wp.empty((*image.shape, 1), dtype=wp.uint8, device=image.device)
-    ranked = [ranks, coldest, int(BINS) / (warmest - coldest)]
+    gain = [meter.low, meter.high, meter.ranks, floor, int(BINS) / (ceiling - floor)]
     settings = [wp.vec2(*sensor.room), sensor.equalize, sensor.detail, sensor.curve, sensor.noise, sensor.stripes]
-    wp.launch(_sense_thermal, image.shape, [image, around, levels, *ranked, *settings, seed, out], device=image.device)
+    wp.launch(_sense_thermal, image.shape, [image, around, *gain, *settings, seed, out], device=image.device)
     return out

@@ -23,19 +23,20 @@ class Light:
 
     Attributes:
         band: 0 visible, 1 near infrared, 2 thermal.
-        origin, right, up, forward: the camera's frame in the world.
+        origin, right, up, forward: the camera's frame in the world, turned towards the person.
+        axis: where the camera itself looks.
         feet: where the person stands.
         sun_direction, sun: unit vector towards it, and its strength.
         sun_right, sun_up, sun_forward: the frame the sun's buffer is drawn in.
         sky: colour of the light from everywhere, times its strength.
         lamp, lamp_light: a lamp's position and strength.
-        haze, veil: share of the view lost per metre, and stray light in the lens.
+        haze: share of the view lost per metre.
         reach: metres at which the camera's own near-infrared lamp is as bright as it should be; its strength.
         beam: how fast that lamp fades away from its axis.
         ambient_nir: near-infrared light that is there without the lamp.
         air, skin: degrees Celsius.
         wind: 1 in still air, less where wind cools the cloth.
-        sky_heat: degrees above the air that the sky looks like.
+        sky_heat: degrees above the air that the sky looks like on average.
         absorb: degrees that full sun warms a black cloth.
     """
 
@@ -44,6 +45,7 @@ class Light:
     right: wp.vec3
     up: wp.vec3
     forward: wp.vec3
+    axis: wp.vec3
     feet: wp.vec3
     sun_direction: wp.vec3
     sun: float
@@ -54,7 +56,6 @@ class Light:
     lamp: wp.vec3
     lamp_light: float
     haze: float
-    veil: float
     reach: float
     beam: float
     flash: float
@@ -91,12 +92,17 @@ def visible(light: Light, p: wp.vec3, n: wp.vec3, color: wp.vec3, sun: float) ->
 
 
 @wp.func
+def lamp_at(light: Light, ray: wp.vec3, distance: float) -> float:
+    """How bright the camera's own near-infrared lamp is along a ray."""
+    fade = light.reach / wp.max(distance, 1.0)
+    return light.flash * fade * fade * wp.exp(-light.beam * (1.0 - wp.dot(ray, light.axis)))
+
+
+@wp.func
 def near_infrared(light: Light, ray: wp.vec3, distance: float, n: wp.vec3, reflectance: float, sun: float) -> float:
     """Light of the camera's own lamp, which fades with distance and towards the edge of its beam, and daylight."""
     facing = wp.max(-wp.dot(n, ray), 0.0)
-    fade = light.reach / wp.max(distance, 1.0)
-    beam = wp.exp(-light.beam * (1.0 - wp.dot(ray, light.forward)))
-    own = light.flash * wp.pow(facing, 0.75) * fade * fade * beam
+    own = lamp_at(light, ray, distance) * wp.pow(facing, 0.75)
     day = light.ambient_nir * (0.6 + 0.4 * n[2] + light.sun * sun * wp.max(wp.dot(n, light.sun_direction), 0.0))
     return reflectance * (own + day + 0.02)
 
@@ -108,9 +114,9 @@ def temperature(light: Light, p: wp.vec3, n: wp.vec3, m: Material, sun: float) -
     if m.bump > 0.15:
         cloth = cloth + 0.3 * m.warmth * uneven(p)
     surface = light.air + (light.skin - light.air) * cloth
-    dark = 1.0 - wp.min(1.0, wp.dot(m.color, wp.vec3(0.2126, 0.7152, 0.0722)) * 1.4)
-    surface = surface + light.absorb * dark * light.sun * sun * wp.max(wp.dot(n, light.sun_direction), 0.0)
-    around = light.air + light.sky_heat * wp.clamp(0.5 + n[2], 0.0, 1.0)
+    warmed = light.absorb * m.dark * light.wind * light.sun * sun * wp.max(wp.dot(n, light.sun_direction), 0.0)
+    surface = surface + warmed
+    around = light.air + light.sky_heat * 0.5 * (1.0 + n[2])
     return m.emits * surface + (1.0 - m.emits) * around
 
 
@@ -149,23 +155,28 @@ def person(
     m = material(actor, index, weights)
     ray = wp.normalize(p - light.origin)
     n = wp.normalize(smooth)
-    if light.band != LWIR and m.bump > 0.01:
-        n = wp.normalize(n + folds(rest, m.bump))
     if wp.dot(n, ray) > 0.0:
         n = -n
+    if light.band != LWIR and m.bump > 0.01:
+        n = n + folds(rest, m.bump)
+        # A fold may lean away from the camera, but not show its back.
+        n = wp.normalize(n - wp.max(wp.dot(n, ray), 0.0) * ray)
     sun = float(0.0)
-    if light.sun > 0.0 and open_sky > 0.0:
+    if light.sun > 0.0 and open_sky > 0.0 and light.band != LWIR:
         sun = open_sky * sunlit(sun_buffer, sun_window, light, p + n * 0.01)
     distance = wp.length(p - light.origin)
     if light.band == LWIR:
+        # Who walks is in the sun now and then, and cloth takes its time: no sharp shadow, and half of the sun.
+        sun = 0.5 * open_sky
         # uneven() wants the rest pose, so that creases stay with the cloth.
         return wp.vec3(temperature(light, rest, n, m, sun), 0.0, 0.0)
     facing = wp.max(-wp.dot(n, ray), 0.0)
     if light.band == NIR:
         value = near_infrared(light, ray, distance, n, m.nir, sun)
-        value = value + m.gloss * wp.pow(facing, 12.0) * 0.12 * light.flash
+        lamp = lamp_at(light, ray, distance)
+        value = value + m.gloss * wp.pow(facing, 12.0) * 0.12 * lamp
         if m.retro > 0.0 and facing > 0.75:
-            value = value + 0.8 * light.flash
+            value = value + 0.8 * lamp
         return wp.vec3(value, 0.0, 0.0)
     result = visible(light, p, n, m.color, sun)
     return result + m.gloss * wp.pow(facing, 8.0) * 0.12 * light.sky
@@ -189,7 +200,7 @@ def behind(
             return wp.vec3(seen.nir * light.ambient_nir, 0.0, 0.0)
         return wp.cw_mul(seen.albedo, light.sky) * 1.2
     if light.band == LWIR:
-        return wp.vec3(light.air + seen.heat, 0.0, 0.0)
+        return wp.vec3(light.air + seen.heat - 0.7 * seen.sunlit * (1.0 - open_sky), 0.0, 0.0)
     aside = p - light.feet
     near = (aside[0] * aside[0] + aside[1] * aside[1]) / 0.12
     contact = 1.0 - 0.45 * float(seen.ground) * wp.exp(-near)
@@ -218,7 +229,7 @@ def ambience(
     """What the place sends along a ray, in its sun or shadow and through the air."""
     p = light.origin + ray * seen.distance
     open_sky = float(1.0)
-    if light.sun > 0.0 and light.band != LWIR and seen.sky == 0:
+    if light.sun > 0.0 and seen.sky == 0:
         open_sky = 1.0 - float(shadowed(scenery, p + seen.normal * 0.02, light.sun_direction))
     value = behind(seen, p, ray, light, sun_buffer, sun_window, open_sky)
     return through_air(light, value, wp.min(seen.distance, 60.0))
@@ -311,7 +322,7 @@ def shade(
     device = buffer.device
     out = wp.empty(size, dtype=wp.vec3, device=device)
     mask = wp.empty(size, dtype=float, device=device)
-    faces = len(actors[0].faces)
+    faces = 0 if actors[0].faces is None else len(actors[0].faces)
     arguments = [*actors, faces, buffer, window, samples, *sun, scenery, light, out, mask]
     wp.launch(_shade, size, arguments, device=device)
     return out, mask

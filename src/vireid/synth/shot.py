@@ -4,7 +4,7 @@ Shapes: H and W pixels.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,17 @@ from vireid.synth.cameras import Camera, sensor_now
 from vireid.synth.garment import Figure
 from vireid.synth.raster import Frame, Shape, Stood
 from vireid.synth.scenery import Solids
-from vireid.synth.sensor import sense_nir, sense_thermal, sense_visible
+from vireid.synth.sensor import Meter, meter_heat, meter_light, sense_nir, sense_thermal, sense_visible
 from vireid.synth.shade import Light, shade
-from vireid.synth.spectra import SKIN_TEMPERATURE, Band, Wardrobe
+from vireid.synth.spectra import LUMINANCE, SKIN_TEMPERATURE, Band, Wardrobe
 from vireid.synth.surface import Actor
 
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
 BANDS = {Band.VISIBLE: 0, Band.NIR: 1, Band.LWIR: 2}
+SUN_WARMS = 7.0  # degrees that full sun warms a black cloth in still air; chosen
+VIEW = (48, 64)  # pixels of the camera's whole view that its exposure goes by
 SUN_SAMPLES = 192  # of the buffer that the sun sees, in both directions
 
 
@@ -102,6 +104,7 @@ def nudge(stance: Stance, rng: Rng) -> Stance:
 def shoot(
     performer: Performer,
     camera: Camera,
+    meter: Meter,
     stance: Stance,
     size: tuple[int, int],
     samples: int,
@@ -115,6 +118,7 @@ def shoot(
     Args:
         performer: the person.
         camera: where it hangs and what it sees.
+        meter: what its exposure goes by.
         stance: where the person stands.
         size: (height, width) in pixels.
         samples: supersampling per axis.
@@ -139,14 +143,34 @@ def shoot(
         there = raster.project(others[0], frame, perspective=True)
         raster.draw(there, other.shape.faces, len(performer.shape.faces), box, buffer, perspective=True)
         second = _actor(other, others[0], there)
-    light = _light(camera, frame, stance, rng)
+    light = _light(camera, frame, stance.position, rng)
     sun = _sun(camera, light, [stood, *others])
     scenery = backdrop.upload(camera.place, _near(camera, frame, box, stance) + obstacle, str(plane.device))
     value, mask = shade((first, second), buffer, box, samples, sun, scenery, light, size)
     sense = {Band.VISIBLE: sense_visible, Band.NIR: sense_nir, Band.LWIR: sense_thermal}[camera.band]
-    image = sense(value, sensor_now(camera, rng), int(rng.integers(2**30)))
+    image = sense(value, sensor_now(camera, rng), meter, int(rng.integers(2**30)))
     silhouette = mask.numpy()
     return Shot(image.numpy(), silhouette, float(silhouette.sum()) * samples**2 / max(present, 1))
+
+
+def take_meter(camera: Camera, device: str) -> Meter:
+    """What a camera's exposure goes by: its whole view, 62 degrees wide, with nobody in it."""
+    frame = Frame.looking(np.array([0, 0, camera.height]), np.array([0, camera.distance * 1.3, 0.8]))
+    box = raster.window(-0.6, -0.45, 1.2, 0.9, *VIEW)
+    nobody = Actor()
+    light = _light(camera, frame, np.array([0, -100.0, 0]), np.random.default_rng(0))
+    scenery = backdrop.upload(camera.place, camera.place.solids, device)
+    sun = raster.blank(1, 1, device), raster.window(0.0, 0.0, 1.0, 1.0, 1, 1)
+    value, _ = shade((nobody, nobody), raster.blank(*VIEW, device), box, 1, sun, scenery, light, VIEW)
+    values = value.numpy().reshape(-1, 3)
+    if camera.band is Band.VISIBLE:
+        return meter_light(values @ LUMINANCE)
+    if camera.band is Band.NIR:
+        meter = meter_light(values[:, 0])
+        # Somebody in light clothes where people pass counts too.
+        return replace(meter, high=max(meter.high, 0.55 * camera.flash))
+    air, skin = camera.place.air, SKIN_TEMPERATURE
+    return meter_heat(values[:, 0], (air + 0.3 * (skin - air), skin), device)
 
 
 def _crop(plane: Array, stance: Stance, height: int, width: int) -> Any:
@@ -181,7 +205,7 @@ def _vector(values: Array) -> Any:
     return wp.vec3(*map(float, values))
 
 
-def _light(camera: Camera, frame: Frame, stance: Stance, rng: Rng) -> Any:
+def _light(camera: Camera, frame: Frame, feet: Array, rng: Rng) -> Any:
     place = camera.place
     sun = Frame.looking(np.zeros(3), -place.sun_direction)
     light = Light()
@@ -189,19 +213,22 @@ def _light(camera: Camera, frame: Frame, stance: Stance, rng: Rng) -> Any:
     light.origin, light.right, light.up, light.forward = map(
         _vector, (frame.origin, frame.right, frame.up, frame.forward)
     )
-    light.feet = _vector(stance.position)
+    light.feet = _vector(feet)
     light.sun_direction, light.sun = _vector(place.sun_direction), place.sun * rng.uniform(0.85, 1.1)
     light.sun_right, light.sun_up, light.sun_forward = map(_vector, (sun.right, sun.up, sun.forward))
     light.sky = _vector(place.tint * place.ambient * rng.uniform(0.9, 1.1))
     light.lamp, light.lamp_light = _vector(place.lamp), place.lamp_light
     light.haze = place.haze
     light.flash, light.beam, light.reach = camera.flash, camera.beam, camera.distance
+    ahead = np.array([0, camera.distance, 1.0 - camera.height])
+    light.axis = _vector(ahead / np.linalg.norm(ahead))
     light.ambient_nir = 0.03 if place.indoor else place.ambient * 0.35
     light.air = place.air + rng.normal(0, 0.7)
     light.skin = SKIN_TEMPERATURE + rng.normal(0, 0.5)
     light.wind = rng.uniform(0.9, 1.05) if place.indoor else rng.uniform(0.65, 1.05)
-    light.sky_heat = place.sky.heat
-    light.absorb = 7.0
+    # The sky is less cold towards the horizon and where there are clouds; indoors there is none.
+    light.sky_heat = 0.0 if place.indoor else 0.7 * place.sky.heat * (1 - 0.7 * place.sky.clouds)
+    light.absorb = SUN_WARMS
     return light
 
 

@@ -37,9 +37,10 @@ HAND_WARMTH = 0.88
 # (measured as the uncoated samples of the NIJ study of fabrics, 2016); the others chosen near them.
 SKIN_EMISSIVITY = 0.98
 EMISSIVITY = {"cotton": 0.88, "polyester": 0.88, "nylon": 0.87, "wool": 0.90, "denim": 0.89, "leather": 0.95}
-# Resistance of the air layer on a walking person in still air, 1 / (h_convection + h_radiation) = 1 / (4 + 4.7 W/m2K):
-# ASHRAE Handbook, Fundamentals, thermal comfort.
-R_AIR = 0.115
+# Resistance of the air layer on a person in still air, 1 / (h_convection + h_radiation): chosen between that of
+# standing, 1 / (4.0 + 4.7 W/m2K) = 0.115, and of walking at 0.9 m/s, 1 / (8.1 + 4.7) = 0.078 (ASHRAE Handbook,
+# Fundamentals, thermal comfort: 8.6 v^0.53).
+R_AIR = 0.09
 # Resistance of the cloth where it covers, m2K/W with the air under it: chosen between the whole-body values of ISO 9920
 # (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109) over the share of the body covered.
 RESISTANCE = {"tee": 0.04, "tank": 0.03, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}

@@ -46,7 +46,11 @@ class Actor:
 
 @wp.struct
 class Material:
-    """What a point is made of: see `spectra.py`; `retro` is how strongly it throws a lamp's light back (eyes)."""
+    """What a point is made of: see `spectra.py`.
+
+    `retro` is how strongly it throws a lamp's light back (eyes), `dark` the share of the sun's light that warms it; of
+    a cloth that of its ground, since heat spreads under a print.
+    """
 
     color: wp.vec3
     nir: float
@@ -55,6 +59,7 @@ class Material:
     bump: float
     gloss: float
     retro: float
+    dark: float
 
 
 @wp.func
@@ -109,12 +114,14 @@ def take(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> Material:
     m.bump = table[row, BUMP]
     m.gloss = table[row, GLOSS]
     m.retro = 0.0
+    bright = 0.2126 * ground[0] + 0.7152 * ground[1] + 0.0722 * ground[2]
+    m.dark = 1.0 - 0.5 * (bright + table[row, NIR])
     return m
 
 
 @wp.func
 def in_top(actor: Actor, face: wp.vec3i, w: wp.vec3) -> bool:
-    """Whether a point of the body lies under the upper garment; as `garment.top_mask`."""
+    """Whether a point of the body lies under the upper garment; as `garment.top_mask`, but for the neck's edge."""
     if mixed(actor, face, w, IN_ARM) > 0.5:
         return mixed(actor, face, w, ARM) < actor.cut[SLEEVE]
     torso = mixed(actor, face, w, TORSO)
@@ -125,16 +132,41 @@ def in_top(actor: Actor, face: wp.vec3i, w: wp.vec3) -> bool:
 def in_hair(x: float, y: float, z: float) -> bool:
     """Whether hair grows on a point of the head; as `garment.hair_mask`."""
     ears = wp.abs(x) > 0.62 and z < 0.2 and y < 0.75
-    return z > 0.62 - 0.85 * (y + 0.75) and z > -1.0 and not ears
+    return z > 0.55 - 0.95 * (y + 0.2) and z > -1.0 and not ears
 
 
 @wp.func
 def in_beard(x: float, y: float, z: float) -> bool:
     """Whether a beard grows on a point of the head; as `garment.beard_mask`."""
-    lips = z <= -0.52 and z >= -0.72 and wp.abs(x) <= 0.22
+    lips = z <= -0.56 and z >= -0.72 and wp.abs(x) <= 0.2
     jaw = z < -0.42 + 0.36 * y and y < 0.6 and z > -1.25
-    above = z < -0.38 and wp.abs(x) < 0.32 and y < -0.5
+    above = z < -0.46 and wp.abs(x) < 0.3 and y < -0.15
     return (jaw or above) and not lips
+
+
+@wp.func
+def in_lips(x: float, y: float, z: float) -> bool:
+    """The mouth; like the regions below in the head's own units, in which the face lies at y = -0.2 to -0.3."""
+    return z < -0.56 and z > -0.72 and wp.abs(x) < 0.2 and y < -0.15
+
+
+@wp.func
+def in_eyes(x: float, y: float, z: float) -> bool:
+    """Both eyes."""
+    return wp.abs(z) < 0.1 and wp.abs(wp.abs(x) - 0.28) < 0.12 and y < -0.05
+
+
+@wp.func
+def in_brows(x: float, y: float, z: float) -> bool:
+    """Both brows."""
+    return wp.abs(z - 0.24) < 0.05 and wp.abs(wp.abs(x) - 0.3) < 0.19 and y < -0.1
+
+
+@wp.func
+def in_glasses(x: float, y: float, z: float) -> bool:
+    """Glasses, frame and all."""
+    bridge = wp.abs(z - 0.05) < 0.04 and wp.abs(x) < 0.1
+    return (bridge or (wp.abs(z) < 0.17 and wp.abs(wp.abs(x) - 0.28) < 0.21)) and y < 0.0
 
 
 @wp.func
@@ -145,22 +177,22 @@ def head(actor: Actor, face: wp.vec3i, w: wp.vec3, m: Material) -> Material:
     z = mixed(actor, face, w, HEAD_Z)
     m.warmth = m.warmth * FACE_WARMTH
     beside = wp.abs(wp.abs(x) - 0.28)
-    if z < -0.52 and z > -0.72 and wp.abs(x) < 0.22 and y < -0.6:
+    if in_lips(x, y, z):
         m.color = wp.cw_mul(m.color, wp.vec3(0.8, 0.5, 0.5))
     if actor.cut[HAS_BEARD] > 0.0 and in_beard(x, y, z):
         m = take(actor.table, BEARD, wp.vec3(x, y, z))
         m.warmth = 0.9
-    if wp.abs(z) < 0.13 and beside < 0.14 and y < -0.35:
+    if in_eyes(x, y, z):
         m.color = wp.vec3(0.07, 0.05, 0.05)
         m.nir = 0.25
         m.retro = 1.0
-    if wp.abs(z - 0.24) < 0.05 and wp.abs(wp.abs(x) - 0.3) < 0.2 and y < -0.5:
+    if in_brows(x, y, z):
         m.color = wp.vec3(actor.table[HAIR, COLOR], actor.table[HAIR, COLOR + 1], actor.table[HAIR, COLOR + 2])
         m.nir = actor.table[HAIR, NIR]
-    if actor.cut[GLASSES] > 0.0 and wp.abs(z) < 0.2 and beside < 0.24 and y < -0.25:
+    if actor.cut[GLASSES] > 0.0 and in_glasses(x, y, z):
         # Glass is opaque in the thermal band and has nearly the air's temperature.
         m.warmth = 0.45
-        if wp.abs(z) > 0.13 or beside > 0.17:
+        if wp.abs(z) > 0.12 or beside > 0.16:
             m.color = wp.vec3(0.03, 0.03, 0.03)
             m.nir = 0.1
     if actor.cut[HAS_HAIR] > 0.0 and in_hair(x, y, z):
@@ -235,6 +267,7 @@ def material(actor: Actor, index: int, w: wp.vec3) -> Material:
             m.warmth = m.warmth - 0.02
         return m
     m = take(actor.table, SKIN, p)
+    m.dark = m.dark * 0.25  # blood carries the sun's warmth away
     if mixed(actor, face, w, IN_HAND) > 0.5:
         m.warmth = HAND_WARMTH
     if mixed(actor, face, w, IN_HEAD) > 0.5:
