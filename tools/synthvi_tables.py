@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "synthvi"
-CONSTANTS = ("spectra.py", "identity.py", "poses.py")  # in src/vireid/synth
+SYNTH = ROOT / "src" / "vireid" / "synth"
+CONSTANTS = ("fabrics", "spectra", "identity", "poses", "cameras", "sensor", "shot", "painter", "sites", "obstacles")
 LONGEST = 200  # characters of a value in the table of constants
 WAYS = ("i2v", "v2i")
 
@@ -102,39 +104,61 @@ def speed() -> str:
 
 
 def constants() -> str:
-    """Named constants of the materials and sensors, with the comment that says where they are from."""
+    """Named numbers of materials, people, cameras and places, with the comment that says where they are from."""
     lines = ["| constants | what they are and where they are from |", "|---|---|"]
     for name in CONSTANTS:
-        text = (ROOT / "src" / "vireid" / "synth" / name).read_text(encoding="utf-8")
-        for source, group in groupby(commented_constants(text), key=lambda row: row[2]):
+        rows = sourced_constants((SYNTH / f"{name}.py").read_text(encoding="utf-8"), f"{name}.py")
+        for source, group in groupby(rows, key=lambda row: row[2]):
             cell = "<br>".join(f"`{key}` {value}" for key, value, _ in group)
             lines.append(f"| {cell} | {source} |")
     return "\n".join(lines)
 
 
-def commented_constants(text: str) -> Iterator[tuple[str, str, str]]:
-    """Name, value and comment of every commented constant of a module, in the order of the source.
+def sourced_constants(text: str, file: str) -> Iterator[tuple[str, str, str]]:
+    """Name, value and comment of every public number, or collection of numbers, that a module names.
 
-    A comment above a run of constants belongs to all of them; one behind a constant is added to its value.
+    A comment above belongs to the constant below it and, in the lines that follow without a gap, to those it names by
+    a word of theirs. A comment behind a constant is added to its value, or is all that is said of it. Names of several
+    values at once are codes, such as columns of a table, and are left out, as are kernels' constants. A number that
+    nothing is said of ends the run.
     """
     lines = text.splitlines()
     above, last_line = "", 0
     for node in ast.parse(text).body:
         first, end = node.lineno - 1, node.end_lineno or node.lineno
         block = _comment_above(lines, first)
-        if block or first != last_line:
-            above = block
+        above = block or (above if first == last_line else "")
         last_line = end
-        if not isinstance(node, ast.Assign):
-            above = ""
+        name, value = _named(node)
+        if value is None or not name.isupper() or name.startswith("_") or not _is_number(value):
             continue
-        if not isinstance(node.targets[0], ast.Name):
-            continue
-        name = node.targets[0].id
-        behind = lines[end - 1][node.end_col_offset :].partition("#")[2].strip()
-        if name.isupper() and not name.startswith("_") and (above or behind):
-            value = f"{_value(node.value)}: {behind}" if above and behind else _value(node.value)
-            yield name, value.replace("|", "\\|"), (above or behind).replace("|", "\\|")
+        meant = above if block or any(word in above.lower() for word in name.lower().split("_")) else ""
+        behind = lines[end - 1][node.end_col_offset or 0 :].partition("#")[2].strip()
+        if not meant and not behind:
+            sys.exit(f"{file}:{first + 1}: nothing says where {name} is from; write a comment above or behind it")
+        shown = f"{_value(value)}: {behind}" if meant and behind else _value(value)
+        yield name, shown.replace("|", "\\|"), (meant or behind).replace("|", "\\|")
+
+
+def _named(node: ast.stmt) -> tuple[str, ast.expr | None]:
+    """The name and the value of a plain assignment."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    return (target.id, value) if isinstance(target, ast.Name) else ("", None)
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Whether it is a number, or numbers in tuples, lists, arrays and dicts whose keys are strings."""
+    if isinstance(node, ast.Dict):
+        keyed = all(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in node.keys)
+        return keyed and all(map(_is_number, node.values))
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(map(_is_number, node.elts))
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) == "np.array" and _is_number(node.args[0])
+    if isinstance(node, ast.UnaryOp):
+        return _is_number(node.operand)
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
 
 
 def _comment_above(lines: list[str], first: int) -> str:

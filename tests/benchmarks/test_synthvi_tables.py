@@ -7,24 +7,36 @@ SOURCE = '''"""A module."""
 import this
 
 # Of skin: Smith 1950.
-SKIN, HAIR = 1, 2
-BOTH = 0.5
-SKIN_NIR = (0.4, 0.6)  # dark, light
+SKIN = 1
+SKIN_NIR = (0.4, -0.6)  # dark, light
+WEIGHT: float = 0.5  # chosen
+CODES, OTHERS = range(2)
+
+# Emissivities: Jones 1970.
 CLOTH = {"wool": 0.9}
 
-PLAIN = 3
-AIR = 20  # chosen
-_HIDDEN = 1  # chosen
+BAGS = ("none", "tote")
+AIR = np.array([20, 21])  # chosen
+_HIDDEN = 1
+BINS = wp.constant(4096)
+PLACE = dict(band=1)
 '''
 
 
-def test_constants_carry_the_comment_above_their_run_or_behind_them():
-    assert list(synthvi_tables.commented_constants(SOURCE)) == [
-        ("BOTH", "0.5", "Of skin: Smith 1950."),
-        ("SKIN_NIR", "(0.4, 0.6): dark, light", "Of skin: Smith 1950."),
-        ("CLOTH", "wool 0.9", "Of skin: Smith 1950."),
-        ("AIR", "20", "chosen"),
+def test_constants_carry_the_comment_above_that_names_them_or_the_one_behind():
+    assert list(synthvi_tables.sourced_constants(SOURCE, "a.py")) == [
+        ("SKIN", "1", "Of skin: Smith 1950."),
+        ("SKIN_NIR", "(0.4, -0.6): dark, light", "Of skin: Smith 1950."),
+        ("WEIGHT", "0.5", "chosen"),
+        ("CLOTH", "wool 0.9", "Emissivities: Jones 1970."),
+        ("AIR", "[20, 21]", "chosen"),
     ]
+
+
+@pytest.mark.parametrize("text", ["# Of skin: Smith 1950.\nSKIN = 1\nAIR = 2\n", "# Lost.\n\n\nAIR = 2\n"])
+def test_a_number_without_a_source_takes_no_other_s(text):
+    with pytest.raises(SystemExit, match=r"^a\.py:[34]: nothing says where AIR is from; write"):
+        list(synthvi_tables.sourced_constants(text, "a.py"))
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ Fibre = Literal["cotton", "polyester", "wool", "denim", "leather", "nylon"]
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 # Least and greatest NIR reflectance, at about 850 nm, of a material whose dye does not absorb there. The numbers are
-# chosen, as no table by fibre was found. Found was their order: blood, which absorbs, stands out in infrared on most
+# chosen, as no table by fibre was found. What was found: blood, which absorbs, shows in infrared on most fabrics of
 # cotton, polyester and wool, and no better than to the eye on leather (Forensic Science International 331, 2022,
-# researchportal.be/nl/node/9120888), also where they are dark (69 dark fabrics, doi:10.1111/1556-4029.14643; 46 of 48,
-# Eiland and Gardner, scribd.com/document/380703318); black felt is bright (dwarmstr.blogspot.com, Blue hat day); what
-# reflects in leather is the skin's fibre network, below a coat (tfl.com, COOL TEC). Denim as cotton: indigo is told
-# from other blues by infrared pictures (publications.mingei.org, Blue Gold, essay 9). Nylon and rubber: chosen alone.
+# researchportal.be/nl/node/9120888); on 69 dark fabrics infrared showed it best (doi:10.1111/1556-4029.14643); black
+# felt is bright (dwarmstr.blogspot.com, A blue hat day); leather's own fibres reflect (tfl.com, TFL COOL TEC); indigo is
+# told from other blues by infrared pictures (publications.mingei.org, Blue Gold, essay 9), so denim is near cotton.
 CLEAR_NIR = {
     "cotton": (0.55, 0.8),
     "denim": (0.5, 0.75),
@@ -31,10 +30,11 @@ CLEAR_NIR = {
     "rubber": (0.45, 0.7),
 }
 # Share of the dark pieces that carbon black, another pigment or a coat keeps dark in NIR; chosen. That there are such:
-# carbon black, even 0.05 g/kg, lowers the NIR reflectance of printed cotton and nylon much (Effect of carbon black
-# nanoparticles on reflective behavior of printed cotton/nylon fabrics, mallakpour.iut.ac.ir) and of polyester dyed in
-# the mass (pccc.icrc.ac.ir/article_81612.html); usual coloured leathers absorb NIR (tfl.com, COOL dyes); not all black
-# cloth is alike (Near Infrared and You, Museum of Science, Boston). Rubber is filled with carbon black.
+# some dark fabrics absorb NIR strongly (Mercer, iabpa.org, Daniel Rahn grant 2014), not all black cloth is alike (Near
+# Infrared and You, Museum of Science, Boston); 0.05 g/kg of carbon black in a print lowers the NIR reflectance of
+# cotton and nylon (Effect of carbon black nanoparticles on reflective behavior of printed cotton/nylon fabrics,
+# mallakpour.iut.ac.ir), and it sets that of polyester dyed in the mass (pccc.icrc.ac.ir/article_81612.html); coloured
+# leathers usually absorb it (tfl.com, COOL dyes).
 DARK_SHARE = {
     "cotton": 0.25,
     "denim": 0.15,

@@ -17,14 +17,15 @@ from vireid.synth.poses import Gait
 Array = npt.NDArray[Any]
 Rng = np.random.Generator
 
-# Colours of skin and hair, light to dark and back to grey; chosen.
+# Colours of the skin; chosen.
 SKINS = np.array([(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.33, 0.21, 0.15), (0.22, 0.14, 0.1)])
+# Colours of the hair; chosen.
 HAIRS = np.array([(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)])
 
 # Mean and spread of adults' height in metres (NCD-RisC, eLife 2016;5:e13410: worldwide means of 1.71 m and
 # 1.59 m for those born in 1996; taken a little taller).
 STATURE = {"female": (1.64, 0.068), "male": (1.77, 0.075)}
-# The range of height that is drawn, in metres; chosen.
+# The shortest and the tallest that are drawn, in metres; chosen.
 SHORTEST = 1.50
 TALLEST = 1.98
 _ADULT = 0.667  # anny's age parameter at the end of growth
