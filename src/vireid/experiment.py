@@ -23,6 +23,7 @@ from lightning_fabric import Fabric
 
 from vireid import config as configuration
 from vireid.atomic import write_text
+from vireid.claim import claim
 from vireid.config import ExperimentConfig, Named
 from vireid.data.cache import DecodedImages
 from vireid.data.synthvi import find_parts
@@ -46,7 +47,6 @@ from vireid.methods.base import Method
 from vireid.models.precision import device_name, resolve_device
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
-from vireid.training.claim import claim
 from vireid.training.loop import TrainingSet, launch_fabric, make_sampler, train
 
 # What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.

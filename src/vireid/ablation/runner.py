@@ -12,10 +12,10 @@ from vireid.ablation.report import write
 from vireid.ablation.state import FAILURE, OWN_RESULTS, State, own_results, require_same_config, run_state
 from vireid.ablation.sweep import SEED, PlannedRun, Sweep, load_sweep, portable
 from vireid.atomic import write_text
+from vireid.claim import claim
 from vireid.errors import InputError
 from vireid.evaluation.results import save_results
 from vireid.experiment import evaluate_to_file, require_runnable, resume_run, train_run
-from vireid.training.claim import claim
 from vireid.training.guard import TrainingDiverged
 from vireid.training.loop import Interrupted
 
