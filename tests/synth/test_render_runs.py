@@ -14,6 +14,7 @@ import stand_in
 from PIL import Image
 
 from vireid import cli
+from vireid.claim import claim
 from vireid.data import synthvi as synthvi_data
 from vireid.errors import InputError
 from vireid.synth import dataset, workers
@@ -47,6 +48,7 @@ def painted(monkeypatch):
 
     monkeypatch.setattr(dataset, "paint_all", paint_all)
     monkeypatch.setattr(dataset, "_require_renderer", lambda: None)
+    monkeypatch.setattr(dataset, "find_device", lambda device: "cpu")
     return asked
 
 
@@ -159,6 +161,72 @@ def test_a_grown_set_is_the_large_one(painted, tmp_path, settings):
     assert contents(tmp_path / "grown") == large
     images = {path for path in small if Path(path).suffix in (".jpg", ".bmp", ".png")}
     assert {path: large[path] for path in images} == {path: small[path] for path in images}
+
+
+@pytest.mark.parametrize("lost", ["an image", "bytes of an image", "a silhouette", "a row", "manifest", "description"])
+def test_a_finished_set_that_lost_something_gets_it_back(painted, tmp_path, lost):
+    settings = {**FOUR, "preset": "mini", "masks": True}
+    render(tmp_path / "set", **settings)
+    whole, part = contents(tmp_path / "set"), tmp_path / "set" / "lwir"
+    image, manifest = part / "images" / "cam2" / "0003" / "0002.jpg", part / "manifest.csv"
+    {
+        "an image": image.unlink,
+        "bytes of an image": lambda: image.write_bytes(b""),
+        "a silhouette": (part / "masks" / image.relative_to(part)).with_suffix(".png").unlink,
+        "a row": lambda: manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1])),
+        "manifest": manifest.unlink,
+        "description": (part / "dataset.json").unlink,
+    }[lost]()
+    painted.clear()
+    assert not render(tmp_path / "set", **settings).already_complete
+    assert painted == {"a row": [3], "manifest": [0, 1, 2, 3], "description": [0, 1, 2, 3]}.get(lost, [2])
+    assert contents(tmp_path / "set") == whole
+
+
+@pytest.mark.parametrize("text", ["", "path,pid\n", "half a row", b"\xff\xfe"])
+@pytest.mark.parametrize("people", [4, 6])
+def test_a_damaged_manifest_is_named(four, text, people):
+    manifest = four / "manifest.csv"
+    if text == "half a row":
+        text = manifest.read_text()[:-30]
+    manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert f"{manifest} is damaged: remove it" in refuse(four, **{**FOUR, "identities": people})
+    manifest.unlink()
+    render(four, **{**FOUR, "identities": people})
+    assert synthvi_data.check(four).ok
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"rows": [], "changes": []}', '{"rows": {"lwir": 3}, "changes": []}',
+                                     '{"rows": {"lwir": [["a"]]}, "changes": []}'])  # fmt: skip
+def test_a_damaged_note_does_not_count(painted, four, monkeypatch, content):
+    out = four.parent / "again"
+    killed(out, monkeypatch, after=2, **FOUR)
+    (out / ".progress" / "00001.json").write_text(content)
+    painted.clear()
+    render(out, **FOUR)
+    assert painted == [0, 2, 3]
+    assert contents(out) == contents(four)
+
+
+def test_two_runs_in_one_folder_are_refused(painted, tmp_path):
+    with claim(tmp_path / "set"):
+        told = refuse(tmp_path / "set", **SETTINGS)
+    assert told == f"another process renders into {tmp_path / 'set'}; wait for it, or give another folder"
+    assert not render(tmp_path / "set", **SETTINGS).already_complete
+
+
+def test_other_versions_are_told_and_recorded(four, monkeypatch, recwarn):
+    def made_with():
+        return json.loads((four / "dataset.json").read_text())["made_with"]
+
+    (before,) = made_with()
+    assert list(before) == ["device", "anny", "warp-lang", "numpy", "pillow"]
+    monkeypatch.setattr(dataset, "find_device", lambda device: "cuda")
+    with pytest.warns(UserWarning, match="was begun with device cpu, now cuda: new images may differ"):
+        render(four, **{**FOUR, "identities": 6})
+    assert made_with() == [before, {**before, "device": "cuda"}]
+    render(four, **{**FOUR, "identities": 8})
+    assert (len(made_with()), len(recwarn)) == (2, 0)
 
 
 def test_a_set_that_grows_stays_what_it_was_until_the_end(four, painted, monkeypatch):
@@ -295,7 +363,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_run_continues(four, tmp
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match=r"cannot write .*; mend its rights or give another folder"):
         write_atomic(tmp_path / "file" / "below" / "x.jpg", b"1")
 
 

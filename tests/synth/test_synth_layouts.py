@@ -28,6 +28,7 @@ def render(folder, **settings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "paint_all", stand_in.paint_all)
         patch.setattr(dataset, "_require_renderer", lambda: None)
+        patch.setattr(dataset, "find_device", lambda device: "cpu")
         dataset.render(folder, size=(32, 16), seed=5, **settings)
     return folder
 
@@ -99,7 +100,7 @@ def test_description_of_sizes_changes_and_cameras(dozen):
 @pytest.mark.parametrize(("people", "sizes"), [(99, []), (100, [100]), (450, [100, 400]), (1000, [100, 400, 1000])])
 def test_sizes_that_can_be_picked(people, sizes):
     job = make_job("nir", "manifest", people, None, 0)
-    assert describe_part(job, "nir", {}, {})["sizes"] == describe_parts(job, ["nir"], {})["sizes"] == sizes
+    assert describe_part(job, "nir", {}, {}, [])["sizes"] == describe_parts(job, ["nir"], {}, [])["sizes"] == sizes
 
 
 def test_silhouettes_lie_beside_the_images(dozen):

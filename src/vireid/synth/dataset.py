@@ -4,17 +4,19 @@ import importlib.util
 import json
 import os
 import shutil
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vireid.claim import claim
 from vireid.errors import InputError
 from vireid.synth import progress
-from vireid.synth.describe import GENERATOR, describe_part, describe_parts
+from vireid.synth.describe import GENERATOR, describe_part, describe_parts, list_versions
 from vireid.synth.files import remove_partials, write_atomic
 from vireid.synth.layouts import write_indices
 from vireid.synth.presets import PRESETS, DeviceName, Job, LayoutName, PresetName, Size, make_job
-from vireid.synth.workers import paint_all
+from vireid.synth.workers import find_device, paint_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ def render(
     """Render a synthetic data set into a folder.
 
     An interrupted run continues where it stopped, and a finished set grows when more identities are asked for; both
-    end with the bytes of one uninterrupted run. On one machine and device the pixels depend on the settings only,
-    not on the number of workers; identity i of a seed is the same person whatever the number of identities.
+    end with the bytes of one uninterrupted run; a finished set that lost images gets them back. On one machine and
+    device the pixels depend on the settings only, not on the number of workers; identity i of a seed is the same
+    person whatever the number of identities.
 
     Args:
         out: folder to write; new, or of an earlier run with the same settings and as many or fewer identities.
@@ -61,8 +64,8 @@ def render(
         device: where Warp renders; `auto` takes a CUDA GPU if it sees one.
 
     Raises:
-        InputError: bad settings, a folder with other contents, anny or warp not installed, no CUDA GPU where one is
-            asked for, a full disk.
+        InputError: bad settings, a folder with other contents, another process renders there, anny or warp not
+            installed, no CUDA GPU where one is asked for, a full disk.
     """
     job = make_job(preset, layout, identities, size, seed, masks)
     if workers is not None and workers < 1:
@@ -70,22 +73,50 @@ def render(
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
     settings = json.loads(json.dumps({"generator": GENERATOR, **asdict(job)}))
-    if _finished(out, settings):
+    if _finished(out, settings) and progress.intact(job, out):
         # A run that was killed at its very end leaves its notes.
         shutil.rmtree(progress.folder_of(out), ignore_errors=True)
         return Rendered(out, dict(progress.read_json(out / "dataset.json")["images"]), True)
     _require_renderer()
-    _write_json(_started(out), {"settings": settings})
+    with claim(out, "renders", "give another folder"):
+        return Rendered(out, _complete(job, out, settings, workers or os.cpu_count() or 1, device), False)
+
+
+def _complete(job: Job, out: Path, settings: dict[str, Any], workers: int, device: DeviceName) -> dict[str, int]:
+    """Paint what is missing and write the lists; the number of images by part."""
+    _finished(out, settings)  # again: until now another process may have written here
+    device = find_device(device)
+    made_with = _made_with(out, list_versions(device))
     if (out / "dataset.json").exists():
         progress.restore(job, out)
+    _write_json(_started(out), {"settings": settings, "made_with": made_with})
     done = progress.complete(job, out)
     missing = [pid - 1 for pid in range(1, job.identities + 1) if pid not in done]
-    paint_all(job, out, missing, workers or os.cpu_count() or 1, device)
-    return Rendered(out, _finish(job, out, settings), False)
+    paint_all(job, out, missing, workers, device)
+    return _finish(job, out, settings, made_with)
+
+
+def _made_with(out: Path, now: dict[str, str]) -> list[dict[str, str]]:
+    """Every set of versions that painted here, the present one included; warns if an earlier one differs."""
+    told = [progress.read_json(path).get("made_with") for path in _descriptions(out)]
+    earlier: list[dict[str, str]] = next((environments for environments in told if environments), [])
+    if not earlier or now in earlier:
+        return earlier or [now]
+    changed = [f"{name} {was}, now {now.get(name)}" for name, was in earlier[-1].items() if was != now.get(name)]
+    warnings.warn(
+        f"{out} was begun with {'; '.join(changed)}: new images may differ a little in their making from those there",
+        stacklevel=2,
+    )
+    return [*earlier, now]
 
 
 def _started(out: Path) -> Path:
     return progress.folder_of(out) / "settings.json"
+
+
+def _descriptions(out: Path) -> list[Path]:
+    """Where a begun and a finished set tell their settings, as far as they are there."""
+    return [path for path in (_started(out), out / "dataset.json") if path.is_file()]
 
 
 def _finished(out: Path, settings: dict[str, Any]) -> bool:
@@ -94,7 +125,7 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
     Raises:
         InputError: the folder holds something else, other settings or more people.
     """
-    begun = [path for path in (_started(out), out / "dataset.json") if path.is_file()]
+    begun = _descriptions(out)
     for path in begun:
         _require_same(out, _settings_in(path), settings)
     if not begun and out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
@@ -140,7 +171,7 @@ def _require_renderer() -> None:
         raise InputError(f"rendering needs {' and '.join(absent)}: install with pip install 'vireid[synth]'")
 
 
-def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
+def _finish(job: Job, out: Path, settings: dict[str, Any], made_with: list[dict[str, str]]) -> dict[str, int]:
     """Write indices and descriptions, the one that says complete last."""
     notes = progress.complete(job, out)
     assert len(notes) == job.identities, "the painter left an identity without its note or images"
@@ -149,11 +180,11 @@ def _finish(job: Job, out: Path, settings: dict[str, Any]) -> dict[str, int]:
     for folder in (out, *(out / job.part_folder(part) for part in parts)):
         (folder / "dataset.json").unlink(missing_ok=True)
     rows = {part: [row for note in notes.values() for row in note.rows[part]] for part in parts}
-    whole = describe_parts(job, parts, settings)
+    whole = describe_parts(job, parts, settings, made_with)
     for part in parts:
         folder = out / job.part_folder(part)
         write_indices(job, folder, rows[part])
-        about = describe_part(job, part, notes, settings)
+        about = describe_part(job, part, notes, settings, made_with)
         if job.nested:
             _write_json(folder / "dataset.json", about)
         else:

@@ -1,6 +1,7 @@
 """Writes files that are either complete or absent."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -18,10 +19,9 @@ def write_atomic(path: Path, content: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         _discard(partial)
-        raise InputError(
-            f"cannot write {path}: {error.strerror or error}; make room or give another folder "
-            "(the same command continues where it stopped)"
-        ) from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "make room (the same command continues where it stopped)" if full else "mend its rights"
+        raise InputError(f"cannot write {path}: {error.strerror or error}; {cure} or give another folder") from error
 
 
 def remove_partials(folder: Path) -> None:

@@ -14,8 +14,8 @@ from scipy.io import savemat
 
 from vireid.synth.files import write_atomic
 from vireid.synth.presets import CAMERAS, Job, split_of, validates
+from vireid.synth.progress import COLUMNS
 
-COLUMNS = ("path", "pid", "modality", "camid", "split", "track", "time")
 TRIALS = 10
 _DRAW_ORDERS, _DRAW_HALVES = 1, 2  # what is drawn, so that no two draws share a seed
 

@@ -7,13 +7,16 @@ with a note has all its images.
 
 import csv
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vireid.errors import InputError
 from vireid.synth.files import write_atomic
-from vireid.synth.presets import PRESETS, Job
+from vireid.synth.presets import CAMERAS, PRESETS, Job
 
+COLUMNS = ("path", "pid", "modality", "camid", "split", "track", "time")  # of the manifest
 CHANGES = ("top", "bag")
 Rows = list[list[str]]
 
@@ -45,40 +48,64 @@ def read_note(out: Path, pid: int) -> Note | None:
     """What one identity left; None if it is missing or damaged."""
     try:
         content = json.loads(note_file(out, pid).read_text())
-        return Note(dict(content["rows"]), list(content["changes"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = {part: [[str(cell) for cell in row] for row in rows] for part, rows in content["rows"].items()}
+        return Note(rows, list(content["changes"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def complete(job: Job, out: Path) -> dict[int, Note]:
     """The notes of the identities whose images and silhouettes are all there, by pid."""
-    found = {}
-    for pid in range(1, job.identities + 1):
-        note = read_note(out, pid)
-        if note is None or set(note.rows) != set(PRESETS[job.preset].parts):
-            continue
-        if all((out / path).is_file() for path in _files(job, note)):
-            found[pid] = note
-    return found
+    notes = ((pid, read_note(out, pid)) for pid in range(1, job.identities + 1))
+    return {pid: note for pid, note in notes if note is not None and _is_whole(job, out, pid, note)}
+
+
+def intact(job: Job, out: Path) -> bool:
+    """Whether a finished set still has its lists and all that they name.
+
+    Raises:
+        InputError: a manifest is damaged.
+    """
+    notes = _listed(job, out)
+    return len(notes) == job.identities and all(_is_whole(job, out, pid, note) for pid, note in notes.items())
 
 
 def restore(job: Job, out: Path) -> None:
-    """Write the notes of a finished set anew from its manifest, for those that have none: it is to grow."""
+    """Write the notes of a finished set anew from its manifest, for those that have none: more is to be painted.
+
+    Raises:
+        InputError: a manifest is damaged.
+    """
+    for pid, note in _listed(job, out).items():
+        if not note_file(out, pid).exists():
+            write_note(out, pid, note)
+
+
+def _listed(job: Job, out: Path) -> dict[int, Note]:
+    """What the manifests of a finished set say of each identity, by pid; nothing if one or its description is gone."""
     notes: dict[int, Note] = {}
     for part in PRESETS[job.preset].parts:
         folder = out / job.part_folder(part)
-        if not (folder / "manifest.csv").is_file():
-            return  # somebody removed it; its people are rendered anew
-        changes: dict[str, list[int]] = read_json(folder / "dataset.json").get("changes", {})
-        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))[1:]
-        for row in rows:
+        changes = read_json(folder / "dataset.json").get("changes")
+        if not isinstance(changes, dict) or not (folder / "manifest.csv").is_file():
+            return {}  # somebody removed it; its people are rendered anew
+        for row in _rows(folder / "manifest.csv"):
             pid = int(row[1])
             worn = [name for name in CHANGES if pid in changes.get(name, [])]
             notes.setdefault(pid, Note({}, worn)).rows.setdefault(part, []).append(row)
-    for pid, note in notes.items():
-        if not note_file(out, pid).exists():
-            write_note(out, pid, note)
+    return notes
+
+
+def _rows(manifest: Path) -> Rows:
+    try:
+        with manifest.open(newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file)
+        sound = head == list(COLUMNS) and all(len(row) == len(COLUMNS) and row[1].isdecimal() for row in rows)
+    except (ValueError, csv.Error):
+        sound = False
+    if not sound:
+        raise InputError(f"{manifest} is damaged: remove it and give the same command, which renders its images anew")
+    return rows
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -88,6 +115,25 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         content = None
     return content if isinstance(content, dict) else {}
+
+
+def _is_whole(job: Job, out: Path, pid: int, note: Note) -> bool:
+    """Whether a note lists every image of an identity, and each has its file."""
+    parts = PRESETS[job.preset].parts
+    if set(note.rows) != set(parts):
+        return False
+    for part, count in parts.items():
+        rows = note.rows[part]
+        if any(len(row) != len(COLUMNS) or row[1] != str(pid) for row in rows):
+            return False
+        if Counter(row[3] for row in rows) != {str(camid): count for camid in CAMERAS[part]}:
+            return False
+    return all(_holds_something(out / path) for path in _files(job, note))
+
+
+def _holds_something(path: Path) -> bool:
+    # A crash of the machine can leave a file of no bytes, whatever its writer did.
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _files(job: Job, note: Note) -> list[str]:
