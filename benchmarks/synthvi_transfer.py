@@ -3,7 +3,8 @@
 REAL is a folder `{visible,infrared}/<pid>/<image>` of real pictures that no run has seen; it is no part of the project.
 RUNs are folders of `vireid train`, equal but for their seed (`default` for the shipped model). Both directions, every
 image of one modality against all of the other, beside the same networks untrained and beside chance. Each call adds
-one line to a log in JSON lines, in the place of an earlier line with the same label.
+one line to a log in JSON lines, in the place of an earlier line with the same label. It says what each run was trained
+on, if the data set still lies where the run's config says, and how.
 """
 
 import argparse
@@ -12,14 +13,16 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from intervals import SCORES, ByQuery, mean_of, score_queries, summarise
 from tqdm import tqdm
 
+from vireid import config as configuration
 from vireid.atomic import write_text
-from vireid.data import manifest
+from vireid.data import manifest, synthvi
 from vireid.data.cache import decode
 from vireid.embedder import Run, build_method, load_run, without_download
 from vireid.errors import InputError
@@ -65,16 +68,46 @@ def row(found: Sequence[dict[str, ByQuery]]) -> dict[str, dict[str, dict[str, fl
 
 
 def describe(run: Run) -> dict[str, object]:
-    """What of a run's config tells it from others."""
+    """What a run was trained on and how, as far as its folder and its data set tell; names no folder of the machine."""
     config = run.config
     return {
         "run": run.path.name,
-        "method": config.method.name,
-        "data": config.data.root,
-        "epochs": config.train.epochs,
+        "commit": read_json(run.path / "environment.json").get("commit"),
+        "method": config.method.to_dict(),
+        "data": describe_data(config.data),
         "seed": config.train.seed,
+        "steps": config.train.epochs * config.train.steps_per_epoch,
+        "batch": [config.train.identities, config.train.images_per_modality],
         "size": [config.images.height, config.images.width],
+        "augment": config.images.model_dump(mode="json")["augment"],
     }
+
+
+def describe_data(data: configuration.Named) -> dict[str, object]:
+    """The data set's folder, part and, from its `dataset.json`, generator, preset, seed, size, sites and people."""
+    about: dict[str, object] = {"name": data.name, "folder": Path(data.root).name}
+    if data.name != "synthvi":
+        return about
+    part = data.options.part
+    about |= {"part": part, "train_ids": data.options.train_ids, "limit": data.options.size}
+    try:
+        folders = synthvi.find_parts(data.options.root)
+    except InputError:
+        return about
+    found = read_json(folders[part if part in folders else next(iter(folders))] / "dataset.json")
+    facts = ("generator", "preset", "seed", "size", "sites", "identities")
+    return about | {name: found[name] for name in facts if name in found}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The file's object, empty if there is no such file."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise InputError(f"{path} is damaged: no JSON; restore it or move it away") from None
+    return content
 
 
 def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[str, object]:
@@ -133,12 +166,12 @@ def main() -> None:
     parser.add_argument("real", type=Path)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--output", type=Path, default=LOG, help=f"the log; default: {LOG}")
-    parser.add_argument("--label", default="", help="what was new, such as 'generator 2, local contrast'")
+    parser.add_argument("--label", required=True, help="what was new, such as 'generator 2, local contrast'")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     try:
         read_log(options.output)
-        line = measure(options.real, options.runs, options.label or ", ".join(options.runs), options.device)
+        line = measure(options.real, options.runs, options.label, options.device)
         add_line(options.output, line)
     except InputError as error:
         sys.exit(f"synthvi_transfer: {error}")

@@ -58,22 +58,34 @@ def transfer() -> str:
     if not file.is_file():
         return _missing("synthvi_transfer.py")
     log = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()]
-    columns = ("what was new", "runs", "Rank-1, IR to visible", "mAP", "Rank-1, visible to IR", "mAP")
-    lines = [f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---:|---:|"]
+    columns = ("what was new", "trained on", "runs", "Rank-1, IR to visible", "mAP", "Rank-1, visible to IR", "mAP")
+    lines = [f"| {' | '.join(columns)} |", "|---|---|---:|---:|---:|---:|---:|"]
     last = log[-1]
     levels = [f"{100 * last['trained'][way][name]['chance']:.1f}" for way in WAYS for name in ("rank1", "mAP")]
-    lines.append(f"| chance | | {' | '.join(levels)} |")
+    lines.append(f"| chance | | | {' | '.join(levels)} |")
     for label, kind, row in [
         ("untrained, as the last line", "untrained", last),
         *((r["label"], "trained", r) for r in log),
     ]:
         cells = [_over_runs(row[kind][way][name]) for way in WAYS for name in ("rank1", "mAP")]
-        lines.append(f"| {label} | {len(row['runs'])} | {' | '.join(cells)} |")
+        trained_on = _trained_on(row["runs"][0]) if kind == "trained" else ""
+        lines.append(f"| {label} | {trained_on} | {len(row['runs'])} | {' | '.join(cells)} |")
     sizes = " and ".join(f"{count} {kind}" for kind, count in last["images"].items())
     note = (
         f"In percent, on {sizes} images of {last['people']} people; mean ± standard deviation over runs that differ in "
     )
     return "\n".join([*lines, "", f"{note}their seed, in brackets the 95 % interval over people."])
+
+
+def _trained_on(run: dict[str, Any]) -> str:
+    """Data and steps of a run; older lines of the log say neither."""
+    data = run.get("data")
+    if not isinstance(data, dict) or "generator" not in data:
+        return ""
+    count = sum(data["identities"].values()) if data["train_ids"] == "all" else data["identities"]["train"]
+    people = min(count, data["limit"] or count)
+    kind = f"generator {data['generator']}, {data['preset']} {data['part']}, seed {data['seed']}"
+    return f"{kind}, {people} people, {'x'.join(map(str, run['size']))}, {run['steps']} steps"
 
 
 def _over_runs(score: dict[str, float]) -> str:

@@ -70,11 +70,16 @@ def test_probes_above_chance_stand_out(results):
 
 def test_the_transfer_log_has_a_row_for_each_line(results):
     row = {way: {name: score(0.15, 0.1, 0.02) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
-    line = {"label": "a", "people": 38, "images": {"visible": 39, "infrared": 39}, "runs": [{}, {}]}
-    lines = [{**line, "label": label, "trained": row, "untrained": row} for label in ("first", "second")]
+    line = {"label": "a", "people": 38, "images": {"visible": 39, "infrared": 39}, "runs": [{"data": "data/old"}] * 2}
+    data = {"generator": 2, "preset": "mini", "part": "lwir", "seed": 1, "train_ids": "all", "limit": None}
+    run = {"data": {**data, "identities": {"train": 50, "test": 50}}, "size": [96, 48], "steps": 1000}
+    lines = [{**line, "label": "first"}, {**line, "label": "second", "runs": [run, run]}]
+    lines = [{**each, "trained": row, "untrained": row} for each in lines]
     (results / "transfer.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
     table = synthvi_tables.transfer()
-    assert "| first | 2 | 15.0 ± 2.0 [14.0, 17.0] |" in table and table.index("| first") < table.index("| second")
+    assert "| first |  | 2 | 15.0 ± 2.0 [14.0, 17.0] |" in table
+    about = "generator 2, mini lwir, seed 1, 100 people, 96x48, 1000 steps"
+    assert f"| second | {about} | 2 |" in table and table.index("| first") < table.index("| second")
 
 
 def test_speed_names_both_versions_and_the_ratio(results):

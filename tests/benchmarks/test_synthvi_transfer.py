@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 import synthvi_transfer
-from trees import make_manifest_tree
+from trees import make_manifest_tree, make_synthvi
 
+from vireid.embedder import load_run
 from vireid.errors import InputError
 
 
@@ -22,6 +24,32 @@ def test_a_line_holds_runs_chance_and_spread(line):
             assert scores["runs"][0] == scores["runs"][1] and scores["std"] == 0
             assert scores["low"] <= scores["mean"] <= scores["high"]
     assert "untrained  v2i" in synthvi_transfer.text(line)
+
+
+def test_a_line_says_what_was_trained_on_and_how(tmp_path):
+    root = make_synthvi(tmp_path / "set", "lwir", identities=6)
+    about = {"generator": 2, "preset": "mini", "seed": 1, "size": [32, 16], "sites": 32, "identities": {"train": 3}}
+    (root / "dataset.json").write_text(json.dumps({**json.loads((root / "dataset.json").read_text()), **about}))
+    run = load_run("default")
+    config = run.config.override({"data.root": str(root), "data.part": "lwir"})
+    found = synthvi_transfer.describe(replace(run, config=config))
+    assert found["data"].items() >= {"name": "synthvi", "folder": root.name, "part": "lwir", **about}.items()
+    assert found["steps"] == config.train.epochs * config.train.steps_per_epoch
+    assert len(found["commit"]) == 40 and found["augment"]["flip"] == config.images.augment.flip
+    assert str(tmp_path) not in json.dumps(found)
+
+
+def test_a_data_set_that_is_gone_is_named_all_the_same(tmp_path):
+    config = load_run("default").config.override({"data.root": str(tmp_path / "gone")})
+    found = synthvi_transfer.describe_data(config.data)
+    assert found["folder"] == "gone" and "generator" not in found
+
+
+def test_a_label_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["synthvi_transfer.py", "real", "default"])
+    with pytest.raises(SystemExit):
+        synthvi_transfer.main()
+    assert "--label" in capsys.readouterr().err
 
 
 def test_no_line_names_a_folder_of_the_machine(line, tmp_path):

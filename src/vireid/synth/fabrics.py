@@ -18,7 +18,7 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 # chosen, as no table by fibre was found. What was found: blood, which absorbs, shows in infrared on most fabrics of
 # cotton, polyester and wool, and no better than to the eye on leather (Forensic Science International 331, 2022,
 # researchportal.be/nl/node/9120888); on 69 dark fabrics infrared showed it best (doi:10.1111/1556-4029.14643); black
-# felt is bright (dwarmstr.blogspot.com, A blue hat day); leather's own fibres reflect (tfl.com, TFL COOL TEC); indigo is
+# felt is bright (dwarmstr.blogspot.com, A blue hat day); leather's own fibres reflect (tfl.com, COOL TEC); indigo is
 # told from other blues by infrared pictures (publications.mingei.org, Blue Gold, essay 9), so denim is near cotton.
 CLEAR_NIR = {
     "cotton": (0.55, 0.8),
