@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--preset", default="nir", choices=["mini", "nir", "lwir"])
     parser.add_argument("--identities", type=int, default=4, help="N")
     parser.add_argument("--size", default="288x144", metavar="HxW")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--device",
         default="cpu",
