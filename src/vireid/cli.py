@@ -69,14 +69,14 @@ def synth(
     ] = "nir",
     identities: Annotated[
         int | None,
-        typer.Option(min=2, help="People; 100, 400 and 1000 have a protocol; default: 400, of mini 100."),
+        typer.Option(help="People, 2 to 9999; 100, 400 and 1000 have a protocol; default: 400, of mini 100."),
     ] = None,
     size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels; default: 288x144, of mini 128x64.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people and places.")] = 0,
+    seed: Annotated[int, typer.Option(help="0 to 1000000; another seed gives other people and places.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")] = None,
     layout: Annotated[
         Literal["manifest", "sysu", "regdb"],
-        typer.Option(help="sysu and regdb write those data sets' folders as well."),
+        typer.Option(help="Also write the files of sysu or regdb; code for regdb does not hide a query's own instant."),
     ] = "manifest",
     masks: Annotated[bool, typer.Option("--masks", help="Also write silhouettes, as PNG under masks/.")] = False,
     device: Annotated[
@@ -103,7 +103,7 @@ def synth(
             out,
             preset=preset,
             identities=identities,
-            size=_size(size),
+            size=_size(size, least=(32, 16)),
             seed=seed,
             workers=workers,
             layout=layout,
@@ -290,13 +290,14 @@ def embed(
     embed_source(source, output, model=model, modality=modality, device=device)
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def _size(text: str | None, least: tuple[int, int] = (16, 8)) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text.lower())
     height, width = map(int, sides.groups()) if sides else (0, 0)
-    if height < 16 or width < 8:
-        raise InputError(f"--size {text}: expected HEIGHTxWIDTH in pixels, at least 16x8, for example 128x64")
+    if height < least[0] or width < least[1]:
+        smallest = "x".join(map(str, least))
+        raise InputError(f"--size {text}: expected HEIGHTxWIDTH in pixels, at least {smallest}, for example 128x64")
     return height, width
 
 
