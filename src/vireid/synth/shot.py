@@ -13,12 +13,13 @@ import warp as wp
 
 from vireid.synth import backdrop, raster
 from vireid.synth.cameras import Camera, sensor_now
+from vireid.synth.fabrics import LUMINANCE
 from vireid.synth.garment import Figure
 from vireid.synth.raster import Frame, Shape, Stood
 from vireid.synth.scenery import Solids
 from vireid.synth.sensor import Meter, meter_heat, meter_light, sense_nir, sense_thermal, sense_visible
 from vireid.synth.shade import Light, shade
-from vireid.synth.spectra import LUMINANCE, SKIN_TEMPERATURE, Band, Wardrobe
+from vireid.synth.spectra import SKIN_TEMPERATURE, Band, Wardrobe
 from vireid.synth.surface import Actor
 
 Array = npt.NDArray[Any]
