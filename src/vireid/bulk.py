@@ -82,11 +82,16 @@ def find_images(source: Path) -> tuple[list[Path], list[Modality]]:
     found = sorted(
         p
         for p in source.rglob("*")
-        if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
+        if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file() and not _is_mask(p)
     )
     if not found:
         raise InputError(f"{source} holds no image; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found, []
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether a file lies in the folder of silhouettes that `vireid synth --masks` writes beside its manifest."""
+    return any(folder.name == "masks" and (folder.parent / "manifest.csv").is_file() for folder in path.parents)
 
 
 def embed_paths(
