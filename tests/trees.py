@@ -5,6 +5,7 @@ Import it from any test with `from trees import make_sysu` (tests/conftest.py pu
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -196,7 +197,7 @@ def make_synthvi(root: Path, part: str = "nir", *, identities: int = 10, images:
         "preset": part,
         "seed": seed,
         "size": [32, 16],
-        "counts": {"all": len(rows)},
+        "counts": Counter(f"{row[4]} {row[2]}" for row in rows),
         "license": "CC0-1.0",
     }
     (root / "dataset.json").write_text(json.dumps(about))

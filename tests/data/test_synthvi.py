@@ -74,8 +74,12 @@ def test_check(both):
     assert (rows["nir: images"], rows["lwir: images"]) == (30, 20)
     assert rows["lwir: identities in both modalities"] == 5
     about = json.loads((both / "nir" / "dataset.json").read_text())
-    (both / "nir" / "dataset.json").write_text(json.dumps({**about, "counts": {"all": 31}}))
-    assert not check(both).ok
+    assert rows["nir: rows of the manifest, train infrared"] == 6
+    # As many in all, but not of each kind.
+    other = {**about["counts"], "train infrared": 7, "test infrared": 3}
+    for counts in (other, {**about["counts"], "train infrared": "six"}):
+        (both / "nir" / "dataset.json").write_text(json.dumps({**about, "counts": counts}))
+        assert not check(both).ok
 
 
 def make_sizes(root: Path, people: int, sizes: list[int] | None) -> Path:

@@ -48,12 +48,16 @@ def require_folder(folder: Path, holds: str) -> None:
 
 
 def rendered(folder: Path) -> dict[str, Any] | None:
-    """The `dataset.json` of a folder that `vireid synth` wrote, whatever its layout; None for any other folder."""
+    """The `dataset.json` of one part that `vireid synth` wrote, whatever its layout; None for any other folder."""
     try:
         content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and content.get("name") == "SynthVI" else None
+    if not isinstance(content, dict) or content.get("name") != "SynthVI":
+        return None
+    numbers = [content.get("identities"), content.get("counts")]
+    whole = all(isinstance(n, dict) and all(isinstance(v, int) for v in n.values()) for n in numbers)
+    return content if whole else None
 
 
 def read_lines(file: Path, holds: str) -> list[str]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections import Counter
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -126,9 +127,11 @@ def check(root: Path) -> Report:
         about = _description(folder)
         seed, size, generator = (about.get(key, "unknown") for key in ("seed", "size", "generator"))
         report.notes.append(f"part {part}: seed {seed}, size {size}, generator version {generator}")
-        counts = about.get("counts", {})
-        total = sum(counts.values()) if isinstance(counts, dict) else 0
-        report.expect(f"{part}: rows of the manifest", len(samples), total or None)
+        counts = about.get("counts")
+        counts = counts if isinstance(counts, dict) else {}
+        found = Counter(f"{sample.split} {sample.modality.name.lower()}" for sample in samples)
+        for name in sorted({*counts, *found}):
+            report.expect(f"{part}: rows of the manifest, {name}", found[name], counts.get(name))
         if about.get("masks"):
             masks = [folder / "masks" / sample.path.relative_to(folder).with_suffix(".png") for sample in samples]
             report.expect(f"{part}: silhouettes", sum(mask.is_file() for mask in masks), len(samples))

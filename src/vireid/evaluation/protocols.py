@@ -312,7 +312,9 @@ def _protocol(
 ) -> Protocol:
     pids = np.array([sample.pid for sample in samples], np.int64)
     camids = np.array([sample.camid for sample in samples], np.int64)
-    numbers = {track: number for number, track in enumerate(dict.fromkeys(sample.track for sample in samples))}
-    tracks = np.array([numbers[sample.track] if sample.track else -1 for sample in samples], np.int64)
+    # Two people may have tracks of one name.
+    names = dict.fromkeys((sample.pid, sample.track) for sample in samples)
+    numbers = {name: number for number, name in enumerate(names)}
+    tracks = np.array([numbers[s.pid, s.track] if s.track else -1 for s in samples], np.int64)
     trials = tuple(Trial(query, gallery) for query, gallery in pairs)
     return Protocol(dataset, name, direction, cmc_unit, ignore, pids, camids, tracks, trials)
