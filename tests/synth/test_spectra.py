@@ -14,7 +14,7 @@ from vireid.synth.fabrics import Fabric
 from vireid.synth.fit import Part
 from vireid.synth.identity import draw_identity
 from vireid.synth.spectra import EMISSIVITY, PATTERNS, R_AIR, RESISTANCE, wardrobe, warmth
-from vireid.synth.surface import print_share
+from vireid.synth.surface import print_share, take
 
 WHITE, BLACK = np.ones(3), np.zeros(3)
 
@@ -23,6 +23,25 @@ WHITE, BLACK = np.ones(3), np.zeros(3)
 def _shares(table: wp.array2d(dtype=float), points: wp.array(dtype=wp.vec3), out: wp.array(dtype=float)) -> None:
     i = wp.tid()
     out[i] = print_share(table, 0, points[i])
+
+
+@wp.kernel
+def _heat(table: wp.array2d(dtype=float), points: wp.array(dtype=wp.vec3), out: wp.array2d(dtype=float)) -> None:
+    i = wp.tid()
+    m = take(table, 0, points[i])
+    out[i, 0] = m.warmth
+    out[i, 1] = m.dark
+    out[i, 2] = m.nir
+    out[i, 3] = m.color[0]
+
+
+def seen(fabric, points):
+    """Warmth, share of the sun that warms, near-infrared and red reflectance at points `(N, 4)`."""
+    table = wp.array(spectra._cloth(fabric, 0.05)[None], dtype=float, device="cpu")
+    where = wp.array(np.asarray(points, np.float32), dtype=wp.vec3, device="cpu")
+    out = wp.zeros((len(points), 4), dtype=float, device="cpu")
+    wp.launch(_heat, len(points), [table, where, out], device="cpu")
+    return out.numpy()
 
 
 def shares(fabric, points):
@@ -63,10 +82,24 @@ def test_every_print_covers_some_of_the_cloth(pattern):
     assert share.min() == 0
 
 
-def test_a_dyed_print_vanishes_in_the_near_infrared_and_a_pigment_stays():
-    dyed, pigment = (spectra._cloth(cloth("check", nir), 0.05) for nir in (0.6, 0.2))
-    assert dyed[spectra.NIR] == dyed[spectra.PRINT_NIR]
-    assert pigment[spectra.NIR] - pigment[spectra.PRINT_NIR] == pytest.approx(0.4)
+@pytest.mark.parametrize("pattern", PATTERNS[1:])
+def test_a_dyed_print_vanishes_in_the_near_infrared(pattern):
+    _, _, nir, red = seen(cloth(pattern, 0.6), chest()).T
+    assert red.std() > 0.1
+    np.testing.assert_allclose(nir, 0.6, atol=1e-6)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS[1:])
+def test_a_pigment_print_stays_in_the_near_infrared(pattern):
+    _, _, nir, red = seen(cloth(pattern, 0.2), chest()).T
+    np.testing.assert_allclose(nir, 0.2 + 0.4 * red, atol=1e-6)
+    assert np.ptp(nir) > 0.15
+
+
+@pytest.mark.parametrize("pattern", PATTERNS[1:])
+def test_prints_vanish_in_the_thermal_band_in_the_sun_too(pattern):
+    plain = seen(cloth("plain", 0.2), chest())
+    np.testing.assert_array_equal(seen(cloth(pattern, 0.2), chest())[:, :2], plain[:, :2])
 
 
 def test_skin_is_warmer_than_cloth_and_cloth_than_a_bag():
@@ -76,6 +109,9 @@ def test_skin_is_warmer_than_cloth_and_cloth_than_a_bag():
     for row in (spectra.TOP, spectra.BOTTOM, Part.SKIRT, Part.COAT, Part.HAT):
         assert table[spectra.SKIN] > table[row] > table[Part.BAG]
     assert table[Part.STRAP] > table[Part.BAG]
+    coat = replace(person.days[0], top=replace(person.days[0].top, kind="coat"))
+    table = wardrobe(person, coat).table[:, spectra.WARMTH]
+    assert table[spectra.SKIN] > max(table[spectra.TOP], table[Part.COAT]) + 0.2
 
 
 def test_thicker_garments_hide_more():

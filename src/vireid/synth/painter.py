@@ -89,7 +89,7 @@ class Painter:
         )
         performers: dict[int, Performer] = {}
         for number, day in enumerate(person.days):
-            mine = [k for k in range(poses) if k // 2 % len(person.days) == number]
+            mine = [k for k in range(poses) if _day(k, len(person.days)) == number]
             clothes = wardrobe(person, day)
             for k, figure in zip(mine, dress(self._body, person, day, posed, mine), strict=True):
                 performers[k] = Performer.of(figure, clothes, self._device)
@@ -104,23 +104,23 @@ class Painter:
             start, turn = rng.uniform(0, 2 * math.pi), int(rng.integers(2))
             for n in range(count):
                 k = int(order[n % len(order)])
-                lens = self._lenses("nir", k // 2 % DAYS, rng)[camid]
+                lens = self._lenses("nir", _day(k), rng)[camid]
                 # Headings are spread over the circle, so that few images still show several sides.
                 heading = start + 2 * math.pi * n / count + rng.normal(0, 0.4)
                 (shot,) = self._shoot(performers[k], [lens], heading, rng)
-                yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{k // 2 % DAYS}", shot)
+                yield Picture("nir", camid, f"cam{camid}-pass{(n + turn) % 2}-{n}", f"day{_day(k)}", shot)
 
     def _instants(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
         """Visible and thermal pictures of the same instants, by two cameras side by side."""
         for n in range(count):
             k = n % len(performers)
-            visible, thermal = self._lenses("lwir", k // 2 % DAYS, rng).values()
+            visible, thermal = self._lenses("lwir", _day(k), rng).values()
             camera = replace(thermal.camera, height=visible.camera.height + 0.1, distance=visible.camera.distance)
             beside = Lens(camera, thermal.meter)
             # From anywhere: a side that is a person's own would tell who it is.
             shots = self._shoot(performers[k], [visible, beside], rng.uniform(0, 2 * math.pi), rng)
             for lens, shot in zip((visible, beside), shots, strict=True):
-                yield Picture("lwir", lens.camera.camid, f"instant{n}", f"day{k // 2 % DAYS}/{n}", shot)
+                yield Picture("lwir", lens.camera.camid, f"instant{n}", f"day{_day(k)}/{n}", shot)
 
     def _shoot(self, performer: Performer, lenses: list[Lens], heading: float, rng: Rng) -> list[Shot]:
         """One instant by cameras side by side, the person somewhere they can be seen."""
@@ -190,6 +190,11 @@ class Painter:
             ]
             self._sites[part, site, day] = {c.camid: Lens(c, take_meter(c, self._device)) for c in cameras}
         return self._sites[part, site, day]
+
+
+def _day(posture: int, days: int = DAYS) -> int:
+    """On which day a posture is taken: two of one day, so that part nir has both modalities on each, then the next."""
+    return posture // 2 % days
 
 
 def paint(painter: Painter, job: Job, out: Path, index: int) -> None:
