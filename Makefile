@@ -32,7 +32,7 @@ types: install
 # Renders the people the default model trains on, trains it in two stages and puts it into the package: two hours on
 # two cores.
 default: install
-	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1200 --seed 1
+	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1000 --seed 1
 	$(BIN)/vireid train configs/default_start.yaml --output runs/default-start
 	$(BIN)/vireid train configs/default.yaml --output runs/default
 	$(BIN)/vireid evaluate runs/default --data mini

@@ -110,3 +110,12 @@ def test_check(root, tmp_path):
 def test_check_of_the_full_counts(tmp_path):
     root = make_regdb(tmp_path, identities=412, images=10)
     assert check(root).ok
+
+
+def test_check_decodes_the_images(root):
+    assert {row.what: row for row in check(root).rows}["unreadable images"].ok
+    damaged = next((root / "Thermal").rglob("*.*"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    report = check(root)
+    assert {row.what: row for row in report.rows}["unreadable images"].found == 1
+    assert any(note.startswith(f"unreadable: {damaged}") for note in report.notes)

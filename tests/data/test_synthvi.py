@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from trees import make_synthvi
 
@@ -82,6 +83,20 @@ def test_check(both):
         assert not check(both).ok
 
 
+def test_check_decodes_silhouettes(both):
+    about = json.loads((both / "lwir" / "dataset.json").read_text()) | {"masks": "masks"}
+    (both / "lwir" / "dataset.json").write_text(json.dumps(about))
+    for image in (both / "lwir" / "images").rglob("*.jpg"):
+        mask = (both / "lwir" / "masks" / image.relative_to(both / "lwir")).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 32)).save(mask)
+    assert check(both).ok
+    mask.write_bytes(mask.read_bytes()[:30])
+    report = check(both)
+    assert {row.what: row.found for row in report.rows}["lwir: unreadable silhouettes"] == 1
+    assert any(str(mask) in note for note in report.notes)
+
+
 def make_sizes(root: Path, people: int, sizes: list[int] | None) -> Path:
     """A part without images: the rows and the description of `people` people, odd ones training."""
     root.mkdir()
@@ -119,6 +134,16 @@ def test_sizes_that_are_not_there(tmp_path):
         load(Config(root=make_sizes(tmp_path / "old", 110, None), size=100))
     with pytest.raises(ValidationError, match="100, 400 or 1000"):
         Config(root=few, size=200)
+
+
+def test_results_are_named_after_set_and_number_of_people(tmp_path):
+    root = make_sizes(tmp_path / "set", 450, [100, 400])
+    named = json.loads((root / "dataset.json").read_text()) | {"benchmark": "SynthVI2-nir"}
+    assert synthvi.benchmark(Config(root=root)) == "nir"  # of an older version
+    (root / "dataset.json").write_text(json.dumps(named | {"identities": {"train": 225, "test": 225}}))
+    assert synthvi.benchmark(Config(root=root)) == "SynthVI2-nir-450"
+    assert synthvi.benchmark(Config(root=root, size=400)) == "SynthVI2-nir-400"
+    assert synthvi.benchmark(Config(root=root, part="all")) == "all"
 
 
 @pytest.fixture

@@ -190,3 +190,12 @@ def test_check_of_a_part(root, tmp_path):
     assert any("val_id.txt does not exist" in note for note in report.notes)
     with pytest.raises(InputError, match="agreement"):
         check(tmp_path / "nowhere")
+
+
+def test_check_decodes_the_images(root):
+    assert {row.what: row for row in check(root).rows}["unreadable images"].ok
+    damaged = next((root / "cam2/0011").rglob("*.*"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    report = check(root)
+    assert {row.what: row for row in report.rows}["unreadable images"].found == 1
+    assert any(note.startswith(f"unreadable: {damaged}") for note in report.notes)

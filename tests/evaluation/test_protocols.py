@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from vireid.data.synthvi import Config as SynthVI
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.draws import group
@@ -294,11 +295,12 @@ def test_synthvi():
         protocols.synthvi(everyone, I2V, part="all")
 
 
-def test_synthvi_of_a_fixed_size_is_named_after_it():
-    near = protocols.synthvi(sysu_samples({"1": [2, 2, 2, 2, 2, 2]}), I2V, part="nir", size=400)
-    assert near.name == "SynthVI-nir-400, all search, single-shot"
-    far = protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir", size=100)
-    assert far.name == "SynthVI-lwir-100, all against all, other instants"
+def test_synthvi_is_named_after_the_set():
+    near = protocols.synthvi(sysu_samples({"1": [2, 2, 2, 2, 2, 2]}), I2V, part="nir", name="SynthVI2-nir-400")
+    assert near.name == "SynthVI2-nir-400, all search, 1-shot"
+    far = protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir", name="SynthVI2-lwir-100")
+    assert far.name == "SynthVI2-lwir-100, all against all, other instants"
+    assert protocols.synthvi(make("1 v 1 test", "1 i 2 test"), V2I, part="lwir").name.startswith("lwir, all")
 
 
 def test_pictures_of_one_instant_do_not_find_each_other():
@@ -313,7 +315,7 @@ def test_pictures_of_one_instant_do_not_find_each_other():
     assert mask.tolist() == [[True, False, False], [False] * 3, [False] * 3]
 
 
-def test_build_reads_the_data_config(samples):
+def test_build_reads_the_data_config(samples, tmp_path):
     agw = SimpleNamespace(root=Path("x"), search="indoor", shots=10, gallery="agw", trials=2)
     rules = protocols.build(agw, "sysu_mm01", samples, I2V)
     assert (rules.name, len(rules.trials)) == ("indoor search, 10-shot, agw gallery", 2)
@@ -321,8 +323,11 @@ def test_build_reads_the_data_config(samples):
     assert protocols.build(SimpleNamespace(trial=7), "regdb", pair, I2V).name == "trial 7"
     script = SimpleNamespace(protocol="repo_script", trials=4)
     assert len(protocols.build(script, "llcm", pair, V2I).trials) == 4
-    synthetic = SimpleNamespace(part="lwir", search="all", shots=1, trials=10, size=None)
-    assert protocols.build(synthetic, "synthvi", pair, V2I).dataset == "synthvi"
+    about = {"name": "SynthVI", "part": "lwir", "benchmark": "SynthVI2-lwir", "identities": {"train": 60, "test": 60}}
+    (tmp_path / "dataset.json").write_text(json.dumps(about))
+    (tmp_path / "manifest.csv").touch()
+    synthetic = SynthVI(root=tmp_path, part="lwir")
+    assert protocols.build(synthetic, "synthvi", pair, V2I).name == "SynthVI2-lwir-120, all against all, other instants"
     assert protocols.build(SimpleNamespace(), "mylab.corridor", pair, V2I).dataset == "mylab.corridor"
 
 

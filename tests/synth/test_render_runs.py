@@ -183,6 +183,27 @@ def test_a_finished_set_that_lost_something_gets_it_back(painted, tmp_path, lost
     assert contents(tmp_path / "set") == whole
 
 
+@pytest.mark.parametrize(
+    ("preset", "layout", "lost"),
+    [
+        ("nir", "sysu", "exp/val_id.txt"),
+        ("nir", "sysu", "exp/test_id.mat"),
+        ("nir", "sysu", "rand_perm_cam.mat"),
+        ("lwir", "regdb", "idx/test_thermal_10.txt"),
+    ],
+)
+def test_a_finished_layout_that_lost_a_list_gets_it_back(painted, tmp_path, preset, layout, lost):
+    settings = {**FOUR, "preset": preset, "layout": layout}
+    render(tmp_path / "set", **settings)
+    whole = contents(tmp_path / "set")
+    (tmp_path / "set" / lost).unlink()
+    painted.clear()
+    assert not render(tmp_path / "set", **settings).already_complete
+    assert not painted
+    assert contents(tmp_path / "set") == whole
+    assert render(tmp_path / "set", **settings).already_complete
+
+
 @pytest.mark.parametrize("text", ["", "path,pid\n", "half a row", b"\xff\xfe"])
 @pytest.mark.parametrize("people", [4, 6])
 def test_a_damaged_manifest_is_named(four, text, people):

@@ -18,9 +18,10 @@ from vireid.data import synthvi as synthvi_data
 from vireid.data import sysu_mm01 as sysu_data
 from vireid.sample import Modality
 from vireid.synth import dataset
-from vireid.synth.describe import describe_part, describe_parts
+from vireid.synth.describe import GENERATOR, describe_part, describe_parts
 from vireid.synth.layouts import draw_halves, identity_lists
 from vireid.synth.presets import PEOPLE, make_job, split_of
+from vireid.synth.progress import Note
 
 
 def render(folder, **settings):
@@ -246,3 +247,18 @@ def test_regdb_check(regdb):
     (regdb / "Visible" / "2" / "visible_0002_03.bmp").rename(regdb / "away")
     assert not regdb_data.check(regdb).ok
     (regdb / "away").rename(regdb / "Visible" / "2" / "visible_0002_03.bmp")
+
+
+@pytest.mark.parametrize(
+    ("preset", "part", "size", "seed", "name"),
+    [
+        ("nir", "nir", None, 0, "SynthVI2-nir"),
+        ("lwir", "lwir", (288, 144), 0, "SynthVI2-lwir"),
+        ("mini", "lwir", None, 0, "SynthVI2-mini-lwir"),
+        ("nir", "nir", (128, 64), 7, "SynthVI2-128x64-seed7-nir"),
+    ],
+)
+def test_only_the_standard_set_has_the_plain_name(preset, part, size, seed, name):
+    job = make_job(preset, "manifest", 100, size, seed)
+    notes = {1: Note({part: [["x.jpg", "1", "visible", "1", "train", "", ""]]}, [])}
+    assert describe_part(job, part, notes, {}, [])["benchmark"] == name.replace("2", str(GENERATOR), 1)

@@ -123,7 +123,7 @@ def find_unreadable(paths: Sequence[Path]) -> Unreadable:
     """Path and reason of every image that cannot be decoded."""
     if not paths:
         return []
-    blocks = decode_blocks(paths, 16, 16, description="check images")
+    blocks = decode_blocks(paths, 16, 16, description="reading images")
     return [entry for block in blocks for entry in block.unreadable]
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vireid.data.cache import find_unreadable
 from vireid.data.files import image_files, is_number, read_lines, require_folder
 from vireid.data.report import Report
 from vireid.errors import InputError
@@ -155,9 +154,7 @@ def describe(report: Report, samples: Sequence[Sample], part: str = "") -> None:
             f"{unknown} images have no camera: nothing is left out of their galleries for being from the "
             "same camera or place, and results by camera are not available"
         )
-    unreadable = find_unreadable([sample.path for sample in samples])
-    report.expect(f"{part}unreadable images", len(unreadable), 0)
-    report.notes += [f"unreadable: {path} ({reason})" for path, reason in unreadable]
+    report.expect_readable(f"{part}unreadable images", [sample.path for sample in samples])
 
 
 def _read_tree(folder: Path, modality: Modality) -> list[Sample]:

@@ -6,6 +6,7 @@ A trial halves the identities: a model trained in one trial has seen test people
 A sample reads `Sample(path=.../Thermal/7/x.bmp, pid=7, modality=INFRARED, camid=2, split="test")`.
 """
 
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,10 +65,12 @@ def check(root: Path) -> Report:
     about = rendered(root)
     people = 412 if about is None else sum(about["identities"].values())
     halves = people // 2, people - people // 2
+    images: list[Path] = []
     for modality in Modality:
-        folders = numbered_folders(root / FOLDER[modality])
-        counts = [len(image_files(folder)) for folder in folders.values()]
-        report.expect(f"{FOLDER[modality]} identities", len(folders), people)
+        found = [image_files(folder) for folder in numbered_folders(root / FOLDER[modality]).values()]
+        counts = [len(paths) for paths in found]
+        images += chain.from_iterable(found)
+        report.expect(f"{FOLDER[modality]} identities", len(found), people)
         report.expect(f"{FOLDER[modality]} images", sum(counts), 10 * people)
         report.expect(f"{FOLDER[modality]} identities without 10 images", sum(n != 10 for n in counts), 0)
     whole = 0
@@ -87,6 +90,7 @@ def check(root: Path) -> Report:
                 f"images, expected {halves[0]} and {halves[1]} with {20 * people}"
             )
     report.expect("complete trials", whole, len(TRIALS))
+    report.expect_readable("unreadable images", images)
     if about is not None:
         report.notes.append("rendered by `vireid synth`; the expected counts are those of its dataset.json")
     return report

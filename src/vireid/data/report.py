@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vireid.data.cache import find_unreadable
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,6 +50,12 @@ class Report:
     def require(self, what: str, found: int, at_least: int = 1) -> None:
         """Add a row that is right from a least count on."""
         self.rows.append(Row(what, found, f"at least {at_least}", found >= at_least))
+
+    def expect_readable(self, what: str, paths: Sequence[Path]) -> None:
+        """Decode every image; add a row with the number of those that cannot be, and a note for each."""
+        unreadable = find_unreadable(paths)
+        self.expect(what, len(unreadable), 0)
+        self.notes += [f"unreadable: {path} ({reason})" for path, reason in unreadable]
 
     @property
     def ok(self) -> bool:

@@ -77,6 +77,20 @@ def load(config: Config) -> list[Sample]:
     return samples
 
 
+def benchmark(config: Config) -> str:
+    """What results on a part are named after, such as `SynthVI2-nir-400`: the set and its number of people.
+
+    Results of one name are of the same pictures. Sets of an older `vireid synth` have no name: the part alone.
+    """
+    if config.part == "all":
+        return config.part  # for training only
+    about = _description(find_parts(config.root)[config.part])
+    name, people = about.get("benchmark"), about.get("identities")
+    if not isinstance(name, str) or not isinstance(people, dict):
+        return config.part
+    return f"{name}-{config.size or sum(people.values())}"
+
+
 def find_parts(root: Path) -> dict[str, Path]:
     """The parts in a root, by name: `nir` before `lwir`; raises `InputError` if there is none."""
     root = shipped() if str(root) == "mini" else root
@@ -134,7 +148,9 @@ def check(root: Path) -> Report:
             report.expect(f"{part}: rows of the manifest, {name}", found[name], counts.get(name))
         if about.get("masks"):
             masks = [folder / "masks" / sample.path.relative_to(folder).with_suffix(".png") for sample in samples]
-            report.expect(f"{part}: silhouettes", sum(mask.is_file() for mask in masks), len(samples))
+            there = [mask for mask in masks if mask.is_file()]
+            report.expect(f"{part}: silhouettes", len(there), len(samples))
+            report.expect_readable(f"{part}: unreadable silhouettes", there)
         describe(report, samples, f"{part}: ")
     return report
 

@@ -6,6 +6,7 @@ code. A sample reads `Sample(path=.../cam3/0006/0001.jpg, pid=6, modality=INFRAR
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -145,18 +146,20 @@ def check(root: Path) -> Report:
         "training identities (train + val)": sum(split != "test" for split in splits.values()),
         "test identities": sum(split == "test" for split in splits.values()),
     }
-    images = {
-        (camid, pid): len(image_files(folder))
+    files = {
+        (camid, pid): image_files(folder)
         for camid in CAMERAS
         for pid, folder in numbered_folders(root / f"cam{camid}").items()
         if pid in splits
     }
+    images = {key: len(paths) for key, paths in files.items()}
     for what, number in (found | _count_images(splits, images)).items():
         report.expect(what, number, expected[what])
     absent = sorted(set(splits) - {pid for (_, pid), n in images.items() if n})
     if absent:
         report.notes.append(f"{len(absent)} listed identities have no image, for example {absent[:5]}")
     _check_permutations(report, root, splits, images)
+    report.expect_readable("unreadable images", list(chain.from_iterable(files.values())))
     return report
 
 

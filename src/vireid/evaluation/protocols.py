@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vireid.data import synthvi as synthvi_data
 from vireid.data import sysu_mm01 as sysu_data
 from vireid.errors import InputError
 from vireid.evaluation.draws import draw_by_permutation, draw_by_seed, group
@@ -221,24 +222,20 @@ def synthvi(
     search: Literal["all", "indoor"] = "all",
     shots: int = 1,
     trials: int = 10,
-    size: int | None = None,
+    name: str | None = None,
 ) -> Protocol:
     """SynthVI: part `nir` by the rules of SYSU-MM01 with seeded draws, part `lwir` by those of RegDB but for one.
 
     In `lwir` two cameras side by side picture the same instants. A query must not see the picture of its own instant:
     it would be found by its outline alone.
 
-    `size` is the number of people of a fixed size, for the name only: such results can be compared.
+    `name` is that of the set, for the protocol's name only: results of one name can be compared.
     """
     if part == "nir":
         rules = sysu_mm01(samples, direction, search=search, shots=shots, gallery="agw", trials=trials)
-        if size is None:
-            return replace(rules, dataset="synthvi", name=f"nir, {search} search, {shots}-shot")
-        drawn = "single-shot" if shots == 1 else "multi-shot"
-        return replace(rules, dataset="synthvi", name=f"SynthVI-nir-{size}, {search} search, {drawn}")
+        return replace(rules, dataset="synthvi", name=f"{name or part}, {search} search, {shots}-shot")
     if part == "lwir":
-        name = "lwir" if size is None else f"SynthVI-lwir-{size}"
-        name += ", all against all, other instants"
+        name = f"{name or part}, all against all, other instants"
         return replace(regdb(samples, direction), dataset="synthvi", name=name, ignore="same_track")
     raise InputError(f"SynthVI part '{part}' cannot be evaluated as one; set data.part to nir or lwir")
 
@@ -274,7 +271,13 @@ def build(data_config: Any, data_name: str, samples: Sequence[Sample], direction
             return llcm(samples, direction, protocol=c.protocol, trials=c.trials)
         case "synthvi":
             return synthvi(
-                samples, direction, part=c.part, search=c.search, shots=c.shots, trials=c.trials, size=c.size
+                samples,
+                direction,
+                part=c.part,
+                search=c.search,
+                shots=c.shots,
+                trials=c.trials,
+                name=synthvi_data.benchmark(c),
             )
     return manifest(samples, direction, dataset=data_name)
 

@@ -14,7 +14,7 @@ from vireid.errors import InputError
 from vireid.synth import progress
 from vireid.synth.describe import GENERATOR, describe_part, describe_parts, list_versions
 from vireid.synth.files import remove_partials, write_atomic
-from vireid.synth.layouts import write_indices
+from vireid.synth.layouts import index_files, write_indices
 from vireid.synth.presets import PRESETS, DeviceName, Job, LayoutName, PresetName, Size, make_job
 from vireid.synth.workers import find_device, paint_all
 
@@ -73,7 +73,7 @@ def render(
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
     settings = json.loads(json.dumps({"generator": GENERATOR, **asdict(job)}))
-    if _finished(out, settings) and progress.intact(job, out):
+    if _finished(out, settings) and progress.intact(job, out, index_files(job)):
         # A run that was killed at its very end leaves its notes.
         shutil.rmtree(progress.folder_of(out), ignore_errors=True)
         return Rendered(out, dict(progress.read_json(out / "dataset.json")["images"]), True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from vireid.synth.presets import CAMERAS, DAYS, PEOPLE, SPLIT_RULE, Job
+from vireid.synth.presets import CAMERAS, DAYS, PEOPLE, PRESETS, SPLIT_RULE, Job
 from vireid.synth.progress import CHANGES, Note
 
 GENERATOR = 2  # raise when the same settings give other pixels
@@ -28,10 +28,11 @@ def describe_part(
 ) -> dict[str, Any]:
     """The description of one part, ready for JSON.
 
-    Keys: `sizes` are the numbers of people that have a protocol and can be picked, `identities` and `counts` people
-    and images by split, `cameras` band, place and whether it is indoors by camera number, `changes` the pids that
-    wear another top or carry another bag on another day, `masks` the folder of the silhouettes or null, `made_with`
-    the versions and devices that painted, more than one if they changed between runs.
+    Keys: `benchmark` is what results are named after, followed by the number of people, `sizes` the numbers of people
+    that have a protocol and can be picked, `identities` and `counts` people and images by split, `cameras` band, place
+    and whether it is indoors by camera number, `changes` the pids that wear another top or carry another bag on another
+    day, `masks` the folder of the silhouettes or null, `made_with` the versions and devices that painted, more than one
+    if they changed between runs.
     """
     rows = [row for note in notes.values() for row in note.rows[part]]
     counts = Counter(f"{split} {modality}" for _, _, modality, _, split, _, _ in rows)
@@ -48,6 +49,7 @@ def describe_part(
         "preset": job.preset,
         "seed": job.seed,
         "size": list(job.size),
+        "benchmark": _benchmark(job, part),
         "sizes": [size for size in PEOPLE if size <= job.identities],
         "split": SPLIT_RULE,
         "identities": dict(people),
@@ -61,6 +63,21 @@ def describe_part(
         "settings": settings,
         "made_with": made_with,
     }
+
+
+def _benchmark(job: Job, part: str) -> str:
+    """What results are named after, such as `SynthVI2-nir`, the 2 being the generator's version.
+
+    The plain name is that of what the presets `nir` and `lwir` give if nothing but the number of people is asked for;
+    any other set says in its name what is other.
+    """
+    preset = PRESETS[job.preset]
+    others: list[str] = [] if job.preset == part else [job.preset]
+    if job.size != preset.size:
+        others.append(f"{job.size[0]}x{job.size[1]}")
+    if job.seed:
+        others.append(f"seed{job.seed}")
+    return "-".join([f"SynthVI{GENERATOR}", *others, part])
 
 
 def describe_parts(

@@ -17,6 +17,7 @@ from vireid.synth.presets import CAMERAS, Job, split_of, validates
 from vireid.synth.progress import COLUMNS
 
 TRIALS = 10
+LISTS = ("train", "val", "test", "available")
 _DRAW_ORDERS, _DRAW_HALVES = 1, 2  # what is drawn, so that no two draws share a seed
 
 
@@ -32,16 +33,23 @@ def write_indices(job: Job, folder: Path, rows: list[list[str]]) -> None:
         _write_regdb(job, folder, rows)
 
 
+def index_files(job: Job) -> list[str]:
+    """The files beside the manifest that `write_indices` writes, relative to its folder."""
+    if job.layout == "sysu":
+        return ["rand_perm_cam.mat", *(f"exp/{name}_id.{kind}" for name in LISTS for kind in ("txt", "mat"))]
+    if job.layout == "regdb":
+        kinds, trials = ("visible", "thermal"), range(1, TRIALS + 1)
+        return [f"idx/{split}_{kind}_{n}.txt" for split in ("train", "test") for kind in kinds for n in trials]
+    return []
+
+
 def identity_lists(identities: int) -> dict[str, list[int]]:
     """The pids of each list of the SYSU layout; nobody is missing from train, val and test together."""
     pids = list(range(1, identities + 1))
     train = [pid for pid in pids if split_of(pid) == "train"]
-    return {
-        "train": [pid for pid in train if not validates(pid)],
-        "val": [pid for pid in train if validates(pid)],
-        "test": [pid for pid in pids if split_of(pid) == "test"],
-        "available": pids,
-    }
+    test = [pid for pid in pids if split_of(pid) == "test"]
+    val = [pid for pid in train if validates(pid)]
+    return dict(zip(LISTS, ([pid for pid in train if not validates(pid)], val, test, pids), strict=True))
 
 
 def draw_halves(identities: int, seed: int) -> list[tuple[list[int], list[int]]]:

@@ -8,6 +8,7 @@ with a note has all its images.
 import csv
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,16 @@ def complete(job: Job, out: Path) -> dict[int, Note]:
     return {pid: note for pid, note in notes if note is not None and _is_whole(job, out, pid, note)}
 
 
-def intact(job: Job, out: Path) -> bool:
-    """Whether a finished set still has its lists and all that they name.
+def intact(job: Job, out: Path, indices: Collection[str]) -> bool:
+    """Whether a finished set still has its lists, and `indices`, and all that they name.
 
     Raises:
         InputError: a manifest is damaged.
     """
     notes = _listed(job, out)
+    folders = [out / job.part_folder(part) for part in PRESETS[job.preset].parts]
+    if not all(_holds_something(folder / name) for folder in folders for name in indices):
+        return False
     return len(notes) == job.identities and all(_is_whole(job, out, pid, note) for pid, note in notes.items())
 
 
