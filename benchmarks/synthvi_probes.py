@@ -3,7 +3,8 @@
 ROOT is a folder of `vireid synth --masks`. By each part's own protocol, both directions, beside chance: descriptors
 that look at colours, at brightness, at the camera's number, at the scene or at the outline; and one network, trained
 with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with the person cut out and on
-the background alone. Intervals are over people. What is finished stays in FILE; the same command goes on.
+the background alone. If there are both parts, the network of part nir goes on from that of part lwir, of the same kind
+of images. Intervals are over people. What is finished stays in FILE; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
@@ -27,7 +28,7 @@ from vireid import config as configuration
 from vireid.atomic import require_writable, write_text
 from vireid.config import ExperimentConfig
 from vireid.data import synthvi
-from vireid.embedder import build_method, load_run
+from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
@@ -50,6 +51,9 @@ class Part:
     images: npt.NDArray[np.uint8]
     people: npt.NDArray[np.bool_]
     cover: npt.NDArray[np.bool_]
+
+
+Parts = dict[str, Part]
 
 
 def read_part(name: str, folder: Path) -> Part:
@@ -129,17 +133,29 @@ def score(part: Part, distance: Distance) -> dict[str, ByQuery]:
     }
 
 
-def trained(part: Part, kind: str, config: ExperimentConfig, work: Path, device: str) -> dict[str, ByQuery]:
-    """Train on a part whose images are changed, in the folder `work`, and score its test people."""
-    folder = work / f"{part.name}-{kind}"
-    if not folder.exists():
+def network(parts: Parts, name: str, kind: str, config: ExperimentConfig, work: Path, device: str) -> Path:
+    """The run of a network trained on a part whose images are changed; data and runs lie in the folder `work`.
+
+    Images of different moments alone leave a network at its start for long, those of one moment do not: part nir goes
+    on from part lwir.
+    """
+    data, run = work / f"{name}-{kind}", work / f"{name}-{kind}-{config.train.seed}"
+    if run.exists():
+        return run
+    start = network(parts, "lwir", kind, config, work, device) if name == "nir" and "lwir" in parts else None
+    if not data.exists():
+        part = parts[name]
         changed = [
             probe_images.change(kind, image, person, part.cover)
-            for image, person in zip(tqdm(part.images, f"{part.name} {kind}", leave=False), part.people, strict=True)
+            for image, person in zip(tqdm(part.images, f"{name} {kind}", leave=False), part.people, strict=True)
         ]
-        probe_images.write(folder, part.folder, part.samples, np.stack(changed))
-    changes = {"data.root": str(folder), "data.part": part.name, "train.paired": PAIRED[part.name]}
-    run = load_run(train_run(config.override(changes), work / f"{folder.name}-{config.train.seed}", device=device))
+        probe_images.write(data, part.folder, part.samples, np.stack(changed))
+    changes = {"data.root": str(data), "data.part": name, "train.paired": PAIRED[name]}
+    return train_run(config.override(changes | {"train.start_from": start and str(start)}), run, device=device)
+
+
+def score_network(run: Run, device: str) -> dict[str, ByQuery]:
+    """Scores of each query among the images that the run's network was trained for, by direction."""
     (data,) = test_sets(run.config)
     samples, rows = embed_test(build_method(run), data, run.config, device)
     return {
@@ -187,20 +203,27 @@ class Report:
             write_text(self.path, json.dumps(self.content, indent=1) + "\n")
 
 
-def probe(part: Part, report: Report, config: ExperimentConfig, seeds: list[int], device: str) -> None:
-    """All probes of one part."""
-    for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
-        report.fill(part.name, name, lambda make=make: plain(score(part, make(part))))
+def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[int], device: str) -> None:
+    """All probes of all parts."""
+    for part in parts.values():
+        for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
+            report.fill(part.name, name, lambda part=part, make=make: plain(score(part, make(part))))
 
-    def repeated(kind: str, work: Path) -> dict[str, Any]:
-        runs = [trained(part, kind, config.override({"train.seed": seed}), work, device) for seed in seeds]
+    def repeated(part: str, kind: str, work: Path) -> dict[str, Any]:
+        runs = [
+            score_network(
+                load_run(network(parts, part, kind, config.override({"train.seed": seed}), work, device)), device
+            )
+            for seed in seeds
+        ]
         whole = {str(way): mean_of([run[way] for run in runs]) for way in Direction}
         means = {str(way): [run[way].scores.mean(0).tolist() for run in runs] for way in Direction}
         return plain(whole, seeds=means)
 
     with TemporaryDirectory() as folder:
-        for kind in tqdm(probe_images.KINDS, f"{part.name}: trained", unit="probe"):
-            report.fill(part.name, f"trained on {kind}", lambda kind=kind: repeated(kind, Path(folder)))
+        for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
+            for part in sorted(parts):  # lwir first
+                report.fill(part, f"trained on {kind}", lambda part=part, kind=kind: repeated(part, kind, Path(folder)))
 
 
 def text(content: dict[str, Any]) -> str:
@@ -229,8 +252,8 @@ def main() -> None:
         require_writable(options.output)
         config = configuration.load(CONFIG, [f"train.epochs={max(1, options.steps // 50)}"])
         report = Report(options.output, settings(options.root, config, options.seeds))
-        for name, folder in synthvi.find_parts(options.root).items():
-            probe(read_part(name, folder), report, config, options.seeds, options.device)
+        parts = {name: read_part(name, folder) for name, folder in synthvi.find_parts(options.root).items()}
+        probe(parts, report, config, options.seeds, options.device)
     except InputError as error:
         sys.exit(f"synthvi_probes: {error}")
     print(text(report.content))

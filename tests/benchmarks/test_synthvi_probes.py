@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import probe_images
@@ -120,21 +121,33 @@ def test_a_changed_part_is_read_as_the_part_it_was(nir, tmp_path):
 
 
 def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch):
-    root = with_masks(tmp_path / "set", "lwir", identities=6, images=2)
+    root = tmp_path / "set"
+    folders = {part: with_masks(root / part, part, identities=6, images=2) for part in ("nir", "lwir")}
     small = ["train.epochs=1", "train.steps_per_epoch=1", "train.identities=2", "images.height=32", "images.width=16"]
     config = configuration.load(synthvi_probes.CONFIG, [*small, "images.augment.pad=1"])
     file = tmp_path / "probes.json"
 
     def run(seeds):
         report = synthvi_probes.Report(file, synthvi_probes.settings(root, config, seeds))
-        synthvi_probes.probe(synthvi_probes.read_part("lwir", root), report, config, seeds, "cpu")
+        parts = {part: synthvi_probes.read_part(part, folder) for part, folder in folders.items()}
+        synthvi_probes.probe(parts, report, config, seeds, "cpu")
         return report.content
 
+    starts = []
+    train_run = synthvi_probes.train_run
+    monkeypatch.setattr(
+        synthvi_probes,
+        "train_run",
+        lambda config, *args, **more: starts.append(config.train.start_from) or train_run(config, *args, **more),
+    )
     content = run([0])
-    rows = json.loads(file.read_text())["parts"]["lwir"]
-    assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
+    for rows in json.loads(file.read_text())["parts"].values():
+        assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
+    # Part nir goes on from the network that part lwir taught the same kind of images.
+    began = [start and Path(start).name for start in starts]
+    assert began == [name for kind in probe_images.KINDS for name in (None, f"lwir-{kind}-0")]
     assert "trained on background" in synthvi_probes.text(content)
-    monkeypatch.setattr(synthvi_probes, "trained", None)  # nothing is trained twice
+    monkeypatch.setattr(synthvi_probes, "network", None)  # nothing is trained twice
     assert run([0]) == json.loads(file.read_text())
     with pytest.raises(InputError, match="other data or settings"):
         run([1])
