@@ -8,12 +8,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from vireid.sample import Direction
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "synthvi"
 SYNTH = ROOT / "src" / "vireid" / "synth"
 CONSTANTS = ("fabrics", "spectra", "identity", "poses", "cameras", "sensor", "shot", "painter", "sites", "obstacles")
 LONGEST = 200  # characters of a value in the table of constants
-WAYS = ("i2v", "v2i")
+WAYS = tuple(map(str, Direction))
 
 
 def probes() -> str:
@@ -75,6 +77,21 @@ def transfer() -> str:
         f"In percent, on {sizes} images of {last['people']} people; mean ± standard deviation over runs that differ in "
     )
     return "\n".join([*lines, "", f"{note}their seed, in brackets the 95 % interval over people."])
+
+
+def default_transfer() -> str:
+    """The shipped model's lines of the log: the last run named `default`, beside chance."""
+    log = [json.loads(text) for text in (RESULTS / "transfer.jsonl").read_text(encoding="utf-8").splitlines()]
+    row = [line for line in log if [run["run"] for run in line["runs"]] == ["default"]][-1]
+    lines = ["| search | Rank-1 | mAP | chance Rank-1 | mAP |", "|---|---:|---:|---:|---:|"]
+    for way in Direction:
+        found = [row["trained"][way][name] for name in ("rank1", "mAP")]
+        cells = [*map(_over_runs, found), *(f"{100 * score['chance']:.1f}" for score in found)]
+        lines.append(f"| {way.words} | {' | '.join(cells)} |")
+    count = (
+        f"{row['images']['visible']} visible and {row['images']['infrared']} infrared images of {row['people']} people"
+    )
+    return "\n".join([*lines, "", f"In percent, with 95 % intervals over people; {count}."])
 
 
 def _trained_on(run: dict[str, Any]) -> str:
