@@ -88,10 +88,9 @@ def default_transfer() -> str:
         found = [row["trained"][way][name] for name in ("rank1", "mAP")]
         cells = [*map(_over_runs, found), *(f"{100 * score['chance']:.1f}" for score in found)]
         lines.append(f"| {way.words} | {' | '.join(cells)} |")
-    count = (
-        f"{row['images']['visible']} visible and {row['images']['infrared']} infrared images of {row['people']} people"
-    )
-    return "\n".join([*lines, "", f"In percent, with 95 % intervals over people; {count}."])
+    sizes = " and ".join(f"{count} {kind}" for kind, count in row["images"].items())
+    note = f"In percent, with 95 % intervals over people; {sizes} images of {row['people']} people."
+    return "\n".join([*lines, "", note])
 
 
 def _trained_on(run: dict[str, Any]) -> str:
