@@ -1,7 +1,7 @@
 """Surveillance cameras: where they hang in a place and what their sensors are like.
 
 World frame: the camera hangs over the origin at its height and looks along +y; z is up; metres. All constants are
-chosen, within what such cameras are sold as.
+chosen.
 """
 
 from dataclasses import dataclass, replace
@@ -67,9 +67,9 @@ def make_camera(camid: int, band: Band, place: Place) -> Camera:
             sensor,
             blur=rng.uniform(0.6, 1.2),
             noise=rng.uniform(0.05, 0.12),
-            equalize=rng.uniform(0.0, 0.6),
-            detail=rng.uniform(1.0, 2.8),
-            curve=rng.uniform(0.65, 1.1),
+            equalize=rng.uniform(0.1, 0.9),
+            detail=rng.uniform(1.3, 4.5),
+            curve=rng.uniform(0.35, 1.0),
             stripes=rng.uniform(0.02, 0.1),
         )
     return Camera(

@@ -22,8 +22,8 @@ SKINS = np.array([(0.75, 0.55, 0.45), (0.62, 0.43, 0.33), (0.5, 0.33, 0.24), (0.
 # Colours of the hair; chosen.
 HAIRS = np.array([(0.03, 0.025, 0.02), (0.08, 0.05, 0.03), (0.2, 0.12, 0.06), (0.4, 0.28, 0.14), (0.35, 0.34, 0.33)])
 
-# Mean and spread of adults' height in metres (NCD-RisC, eLife 2016;5:e13410: worldwide means of 1.71 m and
-# 1.59 m for those born in 1996; taken a little taller).
+# Mean and spread of adults' height in metres: chosen. The means are near the 1.635 and 1.771 of people born in 1996 in
+# the United States (NCD-RisC, eLife 2016;5:e13410) and above those of the world, 1.71 for men.
 STATURE = {"female": (1.64, 0.068), "male": (1.77, 0.075)}
 # The shortest and the tallest that are drawn, in metres; chosen.
 SHORTEST = 1.50

@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 BINS = wp.constant(4096)
 ROWS_FIRST, COLUMNS_FIRST = 0, 1
-THERMAL_RANGE = (-60.0, 100.0)  # degrees Celsius that a thermal camera tells apart
+THERMAL_RANGE = (-60.0, 100.0)  # degrees Celsius that a thermal camera tells apart; chosen
 PLATEAU = 300  # no bin of the histogram counts for more than this part of the view; chosen
 
 

@@ -112,7 +112,7 @@ def temperature(light: Light, p: wp.vec3, n: wp.vec3, m: Material, sun: float) -
     """The temperature a thermal camera reads: what is emitted and what is mirrored of sky and ground."""
     cloth = wp.clamp(m.warmth * light.wind, 0.0, 1.05)
     if m.bump > 0.15:
-        cloth = cloth + 0.3 * m.warmth * uneven(p)
+        cloth = cloth + 0.45 * m.warmth * uneven(p)
     surface = light.air + (light.skin - light.air) * cloth
     warmed = light.absorb * m.dark * light.wind * light.sun * sun * wp.max(wp.dot(n, light.sun_direction), 0.0)
     surface = surface + warmed

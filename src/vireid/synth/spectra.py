@@ -28,28 +28,30 @@ class Band(StrEnum):
     LWIR = "lwir"
 
 
-# Skin temperatures in degrees Celsius of a comfortable person: chosen within ISO 9886's 33 to 34 for the mean skin, the
-# face warmer and the hands cooler.
+# Skin temperature in degrees Celsius of a comfortable person: chosen between the 33 that the clo is defined with (AMS
+# Glossary of Meteorology) and the neutral 33.7 of Gagge's two-node model. How far the face and the hands are from the
+# air's temperature to that one: chosen, the face a little warmer and the hands cooler.
 SKIN_TEMPERATURE = 33.5
 FACE_WARMTH = 1.03
 HAND_WARMTH = 0.88
-# Emissivity in the thermal band. Skin: Steketee 1973, 0.98. Cloth: 0.87 to 0.88 for nylon, cotton and polyester
-# (measured as the uncoated samples of the NIJ study of fabrics, 2016); the others chosen near them.
+# Emissivity in the thermal band. Skin: Steketee 1973, 0.98 +- 0.01. Cloth: nylon 0.87, cotton and polyester 0.88
+# (Belliveau et al., Forensic Chemistry 19, 2020, 8 to 12 um, before blood was put on); the others chosen.
 SKIN_EMISSIVITY = 0.98
 EMISSIVITY = {"cotton": 0.88, "polyester": 0.88, "nylon": 0.87, "wool": 0.90, "denim": 0.89, "leather": 0.95}
 # Resistance of the air layer on a person in still air, 1 / (h_convection + h_radiation): chosen between that of
-# standing, 1 / (4.0 + 4.7 W/m2K) = 0.115, and of walking at 0.9 m/s, 1 / (8.1 + 4.7) = 0.078 (ASHRAE Handbook,
-# Fundamentals, thermal comfort: 8.6 v^0.53).
+# standing, 1 / (4.0 + 4.7 W/m2K) = 0.115, and of walking at 0.9 m/s, 1 / (8.1 + 4.7) = 0.078 (convection: 4.0 and
+# 8.6 v^0.53, ASHRAE Handbook, Fundamentals, 1997; radiation: 4.7 as in Gagge's two-node model).
 R_AIR = 0.09
-# Resistance of the cloth where it covers, m2K/W with the air under it: chosen between the whole-body values of ISO 9920
-# (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109) over the share of the body covered.
+# Resistance of the cloth where it covers, m2K/W with the air under it: chosen, roughly a garment's value for the whole
+# body (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109: engineeringtoolbox.com, Clo) over
+# the share of the body that it covers; trousers less.
 RESISTANCE = {"tee": 0.04, "tank": 0.03, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}
 TROUSERS_RESISTANCE = 0.055
 SKIRT_RESISTANCE = 0.09
-# NIR reflectance. Skin: about 0.6 light to 0.4 dark, the difference far smaller than in visible light (Jacquez et al.
-# 1955; NIST reference data set of human skin reflectance, doi:10.6028/jres.122.026). Hair: chosen; melanin absorbs
-# less there.
-SKIN_NIR = (0.36, 0.42)  # at no visible reflectance, and the slope on it
+# NIR reflectance. Skin: a line near what was measured on 100 inner forearms, 0.49 to 0.66 at 850 nm where 550 nm gives
+# 0.11 to 0.42 (NIST reference data set of human skin reflectance, doi:10.6028/jres.122.026). Hair: chosen; the longer
+# the wave, the less it absorbs and scatters, from 409 to 1064 nm (Journal of Biomedical Optics 14, 024035, 2009).
+SKIN_NIR = (0.45, 0.38)  # at no visible reflectance, and the slope on it
 HAIR_NIR = (0.20, 0.9)
 
 PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral")
