@@ -29,19 +29,24 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-# Renders the people the default model trains on, trains it in two stages and puts it into the package: two hours on
-# two cores.
-default: install
-	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1000 --seed 1
-	$(BIN)/vireid train configs/default_start.yaml --output runs/default-start
-	$(BIN)/vireid train configs/default.yaml --output runs/default
+# Renders the people the default model trains on, trains it in two stages and puts it into the package: an hour on two
+# cores. Interrupted, it goes on where it stopped; for another model remove runs/default-start and runs/default first.
+default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
 	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
+
+runs/default/.trained: runs/default-start/.trained
+
+runs/%/.trained: install
+	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1000 --seed 1
+	test -e $@ || if test -e runs/$*/checkpoint.pt; then $(BIN)/vireid train --resume runs/$*; \
+	  else $(BIN)/vireid train configs/$(subst -,_,$*).yaml --output runs/$*; fi
+	@touch $@
 
 # Renders SynthVI-mini anew and packs it into the package.
 mini: install
 	$(BIN)/vireid synth build/mini --preset mini
-	$(BIN)/python tools/pack_mini.py build/mini src/vireid/assets/synthvi-mini.zip
+	$(BIN)/python tools/pack_mini.py build/mini src/vireid/assets/synthvi-mini.tar.gz
 
 clean:
 	rm -rf $(VENV) build dist

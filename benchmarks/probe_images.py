@@ -21,7 +21,7 @@ from vireid.sample import Sample
 
 HEIGHT, WIDTH = 96, 48
 DILATION = 2  # pixels of HEIGHT x WIDTH around the person that count as the person: blur and compression spread it
-KEPT = 0.25  # share of the image that `background` leaves, the same pixels in every image
+KEPT = 0.15  # share of the image that `background` leaves, the same pixels in every image
 KINDS = ("reference", "silhouette", "cutout", "background")
 
 Pixels = npt.NDArray[np.uint8]
@@ -72,7 +72,8 @@ def change(kind: str, image: Pixels, person: Mask, cover: Mask) -> Pixels:
     Args:
         kind: `reference`, the image as it is; `silhouette`, white where the person is; `cutout`, the person filled with
             the mean of the rest, so that scene and outline remain; `background`, all of `cover` filled with the mean of
-            the scene outside, and limbs beyond it with the nearest pixel of the scene, so that no outline remains.
+            the scene outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person
+            remains, of the outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
         image: the image.
         person: `(H, W)`.
         cover: `(H, W)` of `common_cover`.

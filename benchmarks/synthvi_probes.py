@@ -1,16 +1,16 @@
 """Can SynthVI be solved without looking at the person? `python benchmarks/synthvi_probes.py ROOT --output FILE.json`.
 
 ROOT is a folder of `vireid synth --masks`. By each part's own protocol, both directions, beside chance: descriptors
-that look at colours, at brightness, at the camera's number, at the scene or at the outline; and one network, trained
+that look at colours, at brightness, at the camera's number, at the scene or at the outline; and networks, trained
 with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with the person cut out and on
-the background alone. If there are both parts, the network of part nir goes on from that of part lwir, of the same kind
-of images. Intervals are over people. What is finished stays in FILE; the same command goes on.
+the background alone. Intervals are over people. What is finished stays in FILE; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from vireid import config as configuration
 from vireid.atomic import require_writable, write_text
 from vireid.config import ExperimentConfig
 from vireid.data import synthvi
+from vireid.data.files import rendered
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
@@ -37,8 +38,8 @@ from vireid.sample import Direction, Sample
 
 CONFIG = Path(__file__).parent / "synthvi_probe.yaml"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-PAIRED = {"nir": 0.0, "lwir": 1.0}  # only the thermal part has images of one moment
-FORMAT = 1
+START = "lwir"  # the part with images of one moment, without which a network stays long at its start
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,13 @@ def by_camera(part: Part) -> Distance:
     """
     train = [sample for sample in part.samples if sample.split == "train"]
     count = 1 + max(sample.camid for sample in part.samples)
-    same, seen = np.zeros((count, count)), np.zeros((count, count))
+    same = np.zeros((count, count))
     pids, cams = (np.array([getattr(sample, name) for sample in train]) for name in ("pid", "camid"))
     for pid in np.unique(pids):
         here = np.bincount(cams[pids == pid], minlength=count)
         same += np.outer(here, here)
     everyone = np.bincount(cams, minlength=count)
-    seen += np.outer(everyone, everyone)
-    share = same / np.maximum(seen, 1)
+    share = same / np.maximum(np.outer(everyone, everyone), 1)
     camids = np.array([sample.camid for sample in part.samples])
     order = np.random.default_rng(0)
 
@@ -134,24 +134,33 @@ def score(part: Part, distance: Distance) -> dict[str, ByQuery]:
 
 
 def network(parts: Parts, name: str, kind: str, config: ExperimentConfig, work: Path, device: str) -> Path:
-    """The run of a network trained on a part whose images are changed; data and runs lie in the folder `work`.
+    """The run of a network trained on a part whose images are changed; images and runs lie in the folder `work`.
 
-    Images of different moments alone leave a network at its start for long, those of one moment do not: part nir goes
-    on from part lwir.
+    It goes on from a network that was trained on images of one moment of part `START`, changed in the same way.
     """
-    data, run = work / f"{name}-{kind}", work / f"{name}-{kind}-{config.train.seed}"
+    start = _train(parts[START], kind, config, work, device, None) if START in parts else None
+    return _train(parts[name], kind, config, work, device, start)
+
+
+def _train(part: Part, kind: str, config: ExperimentConfig, work: Path, device: str, start: Path | None) -> Path:
+    """One stage; the first one, with images of one moment, if there is no `start` to go on from."""
+    data = work / f"{part.name}-{kind}"
+    run = work / f"{data.name}-{'second' if start else 'first'}-{config.train.seed}"
     if run.exists():
         return run
-    start = network(parts, "lwir", kind, config, work, device) if name == "nir" and "lwir" in parts else None
     if not data.exists():
-        part = parts[name]
         changed = [
             probe_images.change(kind, image, person, part.cover)
-            for image, person in zip(tqdm(part.images, f"{name} {kind}", leave=False), part.people, strict=True)
+            for image, person in zip(tqdm(part.images, f"{data.name}", leave=False), part.people, strict=True)
         ]
         probe_images.write(data, part.folder, part.samples, np.stack(changed))
-    changes = {"data.root": str(data), "data.part": name, "train.paired": PAIRED[name]}
-    return train_run(config.override(changes | {"train.start_from": start and str(start)}), run, device=device)
+    changes = {
+        "data.root": str(data),
+        "data.part": part.name,
+        "train.paired": float(part.name == START and start is None),
+        "train.start_from": start and str(start),
+    }
+    return train_run(config.override(changes), run, device=device)
 
 
 def score_network(run: Run, device: str) -> dict[str, ByQuery]:
@@ -164,17 +173,15 @@ def score_network(run: Run, device: str) -> dict[str, ByQuery]:
     }
 
 
-def settings(root: Path, config: ExperimentConfig, seeds: list[int]) -> dict[str, Any]:
+def settings(parts: Parts, config: ExperimentConfig, seeds: list[int]) -> dict[str, Any]:
     """What decides the numbers."""
-    about = {
-        part: json.loads((folder / "dataset.json").read_text()) for part, folder in synthvi.find_parts(root).items()
-    }
     facts = ("generator", "preset", "seed", "size", "identities", "counts")
+    about = {name: rendered(part.folder) or {} for name, part in parts.items()}
     recipe = {key: value for key, value in config.flat().items() if not key.startswith("data.")}
     images = {"dilation": probe_images.DILATION, "kept": probe_images.KEPT}
     return {
         "data": {part: {name: row.get(name) for name in facts} for part, row in about.items()},
-        "recipe": recipe | {"seeds": seeds} | images,
+        "recipe": recipe | {"seeds": seeds, "starts with pairs of": START if START in parts else None} | images,
     }
 
 
@@ -190,9 +197,13 @@ class Report:
         self.path = path
         self.content: dict[str, Any] = {"format": FORMAT, "settings": about, "parts": {}}
         if path.exists():
-            old = json.loads(path.read_text(encoding="utf-8"))
-            if old.get("settings") != json.loads(json.dumps(about)):
-                raise InputError(f"{path} holds probes of other data or settings; choose another --output")
+            try:
+                old = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                old = None
+            wanted = {name: json.loads(json.dumps(self.content[name])) for name in ("format", "settings")}
+            if not isinstance(old, dict) or {name: old.get(name) for name in wanted} != wanted:
+                raise InputError(f"{path} holds no probes, or those of other data or settings; choose another --output")
             self.content = old
 
     def fill(self, part: str, name: str, measure: Callable[[], dict[str, Any]]) -> None:
@@ -203,13 +214,13 @@ class Report:
             write_text(self.path, json.dumps(self.content, indent=1) + "\n")
 
 
-def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[int], device: str) -> None:
-    """All probes of all parts."""
+def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[int], work: Path, device: str) -> None:
+    """All probes of all parts; the networks' images and runs are left in the folder `work`."""
     for part in parts.values():
         for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
             report.fill(part.name, name, lambda part=part, make=make: plain(score(part, make(part))))
 
-    def repeated(part: str, kind: str, work: Path) -> dict[str, Any]:
+    def repeated(part: str, kind: str) -> dict[str, Any]:
         runs = [
             score_network(
                 load_run(network(parts, part, kind, config.override({"train.seed": seed}), work, device)), device
@@ -220,10 +231,9 @@ def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[in
         means = {str(way): [run[way].scores.mean(0).tolist() for run in runs] for way in Direction}
         return plain(whole, seeds=means)
 
-    with TemporaryDirectory() as folder:
-        for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
-            for part in sorted(parts):  # lwir first
-                report.fill(part, f"trained on {kind}", lambda part=part, kind=kind: repeated(part, kind, Path(folder)))
+    for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
+        for part in parts:
+            report.fill(part, f"trained on {kind}", lambda part=part, kind=kind: repeated(part, kind))
 
 
 def text(content: dict[str, Any]) -> str:
@@ -244,16 +254,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=600, help="of training, a multiple of 50")
+    parser.add_argument("--steps", type=int, default=400, help="of each of the two stages, a multiple of 50")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     try:
         require_writable(options.output)
-        config = configuration.load(CONFIG, [f"train.epochs={max(1, options.steps // 50)}"])
-        report = Report(options.output, settings(options.root, config, options.seeds))
+        if options.steps < 50 or options.steps % 50:
+            raise InputError(f"--steps {options.steps}: give a multiple of 50")
+        config = configuration.load(CONFIG, [f"train.epochs={options.steps // 50}"])
         parts = {name: read_part(name, folder) for name, folder in synthvi.find_parts(options.root).items()}
-        probe(parts, report, config, options.seeds, options.device)
+        report = Report(options.output, settings(parts, config, options.seeds))
+        with TemporaryDirectory() as work:
+            os.environ["VIREID_CACHE"] = f"{work}/cache"  # decoded images that nobody will ask for again
+            probe(parts, report, config, options.seeds, Path(work), options.device)
     except InputError as error:
         sys.exit(f"synthvi_probes: {error}")
     print(text(report.content))

@@ -33,7 +33,7 @@ from vireid.methods.base import Method
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Modality, Sample
 
-LOG = Path("benchmarks/results/synthvi/transfer.jsonl")
+LOG = Path(__file__).parent / "results" / "synthvi" / "transfer.jsonl"
 
 
 def untrained(run: Run) -> Method:
@@ -119,6 +119,13 @@ def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[s
         trained.append(score(build_method(run), run, samples, device))
         random.append(score(untrained(run), run, samples, device))
         about.append(describe(run))
+    settings = [{key: value for key, value in each.items() if key not in ("run", "commit", "seed")} for each in about]
+    for name, each in zip(names, settings, strict=True):
+        other = [key for key in each if each[key] != settings[0][key]]
+        if other:
+            raise InputError(
+                f"{name} differs from {names[0]} in more than its seed: {', '.join(other)}; log them apart"
+            )
     return {
         "label": label,
         "people": len({sample.pid for sample in samples}),
@@ -142,9 +149,12 @@ def add_line(log: Path, line: dict[str, object]) -> None:
 def read_log(log: Path) -> list[dict[str, object]]:
     """The lines of the log, none if there is no such file."""
     try:
-        return [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+        lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
     except ValueError:
-        raise InputError(f"{log} is no log of this script; move it away or choose another --output") from None
+        lines = [None]
+    if not all(isinstance(line, dict) and "label" in line for line in lines):
+        raise InputError(f"{log} is no log of this script; move it away or choose another --output")
+    return lines
 
 
 def text(line: dict[str, object]) -> str:

@@ -35,6 +35,7 @@ def main(run_folder: Path, target: Path) -> None:
         raise SystemExit(f"{run_folder}: a weight does not fit half precision")
     target.mkdir(parents=True, exist_ok=True)
     save_file(weights, target / "model.safetensors", metadata={"same_as": json.dumps(same_as)})
+    (target / "model.safetensors").chmod(0o644)  # safetensors writes for its owner alone
     size = (target / "model.safetensors").stat().st_size
     if size > LIMIT_BYTES:
         raise SystemExit(f"{target}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")

@@ -15,6 +15,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "synthvi"
 SYNTH = ROOT / "src" / "vireid" / "synth"
 CONSTANTS = ("fabrics", "spectra", "identity", "poses", "cameras", "sensor", "shot", "painter", "sites", "obstacles")
 LONGEST = 200  # characters of a value in the table of constants
+DEFAULT = "the default model"  # its label in the log of transfer
 WAYS = tuple(map(str, Direction))
 
 
@@ -36,9 +37,10 @@ def probes() -> str:
             lines.append(f"| {part} | {probe} | {' | '.join(cells)} |")
     recipe, data = content["settings"]["recipe"], content["settings"]["data"]
     people = "; ".join(f"{part}: {_people(about)}" for part, about in data.items())
+    steps = recipe["train.epochs"] * recipe["train.steps_per_epoch"]
     note = (
         f"In percent, with 95 % intervals over people; **bold**: above chance by more than its interval. {people}. "
-        f"Networks: {recipe['train.epochs'] * recipe['train.steps_per_epoch']} steps from random weights, "
+        f"Networks: two stages of {steps} steps from random weights, "
         f"seeds {', '.join(map(str, recipe['seeds']))}, {recipe['images.height']}x{recipe['images.width']}."
     )
     return "\n".join([*lines, "", note])
@@ -80,10 +82,10 @@ def transfer() -> str:
 
 
 def default_transfer() -> str:
-    """The shipped model's lines of the log: the last run named `default`, beside chance."""
+    """The shipped model's line of the log, beside chance."""
     log = [json.loads(text) for text in (RESULTS / "transfer.jsonl").read_text(encoding="utf-8").splitlines()]
-    row = [line for line in log if [run["run"] for run in line["runs"]] == ["default"]][-1]
-    lines = ["| search | Rank-1 | mAP | chance Rank-1 | mAP |", "|---|---:|---:|---:|---:|"]
+    row = next(line for line in log if line["label"] == DEFAULT)
+    lines = ["| search | Rank-1 | mAP | Rank-1 by chance | mAP by chance |", "|---|---:|---:|---:|---:|"]
     for way in Direction:
         found = [row["trained"][way][name] for name in ("rank1", "mAP")]
         cells = [*map(_over_runs, found), *(f"{100 * score['chance']:.1f}" for score in found)]

@@ -116,11 +116,11 @@ def _score_table(rows: dict[str, list[Result]]) -> str:
 
 
 def _how_to_read(rows: dict[str, list[Result]]) -> str:
-    nir, lwir = (next(row for row in rows[TUNED] if row.protocol.startswith(part)) for part in ("nir", "lwir"))
+    nir, lwir = (next(row for row in rows[TUNED] if f"-{part}-" in row.protocol) for part in ("nir", "lwir"))
     return (
         f"All in percent. nir: near-infrared against visible cameras from any side, as in SYSU-MM01, mean and standard "
         f"deviation of {len(nir.trials)} galleries of {nir.trials[0].num_gallery} images for "
-        f"{nir.trials[0].num_queries} queries. lwir: thermal against visible images of the same instants, as in RegDB, "
+        f"{nir.trials[0].num_queries} queries. lwir: thermal against visible images, never of one instant, "
         f"{lwir.trials[0].num_queries} queries in {lwir.trials[0].num_gallery} images. chance: a random order."
     )
 

@@ -128,29 +128,40 @@ def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch
     file = tmp_path / "probes.json"
 
     def run(seeds):
-        report = synthvi_probes.Report(file, synthvi_probes.settings(root, config, seeds))
         parts = {part: synthvi_probes.read_part(part, folder) for part, folder in folders.items()}
-        synthvi_probes.probe(parts, report, config, seeds, "cpu")
+        report = synthvi_probes.Report(file, synthvi_probes.settings(parts, config, seeds))
+        synthvi_probes.probe(parts, report, config, seeds, tmp_path, "cpu")
         return report.content
 
-    starts = []
+    stages = []
     train_run = synthvi_probes.train_run
-    monkeypatch.setattr(
-        synthvi_probes,
-        "train_run",
-        lambda config, *args, **more: starts.append(config.train.start_from) or train_run(config, *args, **more),
-    )
+
+    def watched(config, run, **more):
+        start = config.train.start_from
+        stages.append((run.name, config.train.paired, start and Path(start).name))
+        return train_run(config, run, **more)
+
+    monkeypatch.setattr(synthvi_probes, "train_run", watched)
     content = run([0])
     for rows in json.loads(file.read_text())["parts"].values():
         assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
-    # Part nir goes on from the network that part lwir taught the same kind of images.
-    began = [start and Path(start).name for start in starts]
-    assert began == [name for kind in probe_images.KINDS for name in (None, f"lwir-{kind}-0")]
+    # Both parts go on from pairs of one moment, of the same kind of images.
+    for kind in probe_images.KINDS:
+        first = f"lwir-{kind}-first-0"
+        assert [stage for stage in stages if kind in stage[0]] == [
+            (first, 1.0, None),
+            (f"nir-{kind}-second-0", 0.0, first),
+            (f"lwir-{kind}-second-0", 0.0, first),
+        ]
     assert "trained on background" in synthvi_probes.text(content)
     monkeypatch.setattr(synthvi_probes, "network", None)  # nothing is trained twice
     assert run([0]) == json.loads(file.read_text())
     with pytest.raises(InputError, match="other data or settings"):
         run([1])
+    for text in ("{", "[]", json.dumps(content | {"format": 1})):
+        file.write_text(text)
+        with pytest.raises(InputError, match="no probes"):
+            run([0])
 
 
 def test_a_set_without_silhouettes_is_refused(tmp_path):

@@ -45,6 +45,14 @@ def test_a_data_set_that_is_gone_is_named_all_the_same(tmp_path):
     assert found["folder"] == "gone" and "generator" not in found
 
 
+def test_runs_of_one_line_differ_in_nothing_but_their_seed(monkeypatch, tmp_path):
+    real = make_manifest_tree(tmp_path / "real", identities=2, images=1)
+    told = iter([{"run": "a", "seed": 0, "steps": 5}, {"run": "b", "seed": 1, "steps": 6}])
+    monkeypatch.setattr(synthvi_transfer, "describe", lambda run: next(told))
+    with pytest.raises(InputError, match="more than its seed: steps"):
+        synthvi_transfer.measure(real, ["default", "default"], "two", "cpu")
+
+
 def test_a_label_is_asked_for(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["synthvi_transfer.py", "real", "default"])
     with pytest.raises(SystemExit):
