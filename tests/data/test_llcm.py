@@ -67,5 +67,11 @@ def test_check(root, tmp_path):
     assert "ZYK100/LLCM" in report.table()
     shutil.rmtree(root / "idx")
     assert not check(root).ok
+    damaged = [root / "nir/0001/0001_c01_s0_f0_nir.jpg", root / "test_vis/cam3/0006/0006_c03_s0_f0_vis.jpg"]
+    for image in damaged:
+        image.write_bytes(image.read_bytes()[:100])
+    report = check(root)
+    assert {row.what: row.found for row in report.rows}["unreadable images"] == 2
+    assert all(any(str(image) in note for note in report.notes) for image in damaged)
     with pytest.raises(InputError, match="ZYK100/LLCM"):
         check(tmp_path / "nowhere")

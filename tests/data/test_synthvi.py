@@ -1,8 +1,8 @@
 import json
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pack_mini
 import pytest
 from PIL import Image
 from pydantic import ValidationError
@@ -78,14 +78,69 @@ def test_check(both):
     assert rows["nir: rows of the manifest, train infrared"] == 6
     # As many in all, but not of each kind.
     other = {**about["counts"], "train infrared": 7, "test infrared": 3}
-    for counts in (other, {**about["counts"], "train infrared": "six"}):
+    wrong = [{**about["counts"], "train infrared": number} for number in ("six", 6.5, None)]
+    for counts in (other, *wrong, {}, None, [6]):
         (both / "nir" / "dataset.json").write_text(json.dumps({**about, "counts": counts}))
+        report = check(both)
+        assert not report.ok
+        assert "DIFFERS" in report.table()
+    describe(both / "nir", counts=...)
+    assert not check(both).ok
+
+
+def describe(folder: Path, **changed) -> None:
+    """Change what a `dataset.json` says; `...` takes a key away."""
+    about = json.loads((folder / "dataset.json").read_text()) | changed
+    about = {key: value for key, value in about.items() if value is not ...}
+    (folder / "dataset.json").write_text(json.dumps(about))
+
+
+def test_a_part_in_the_folder_of_the_other(both):
+    describe(both / "nir", part="lwir")
+    for use in (lambda: load(Config(root=both)), lambda: check(both)):
+        with pytest.raises(InputError, match=r"nir/dataset\.json: part is 'lwir', expected 'nir' as the folder"):
+            use()
+
+
+@pytest.mark.parametrize("people", [{"train": "x"}, {"train": None}, 5, None])
+def test_people_that_are_no_numbers(both, people):
+    describe(both / "nir", benchmark="SynthVI2-nir", identities=people)
+    for use in (synthvi.benchmark, lambda config: check(config.root)):
+        with pytest.raises(InputError, match=r"identities is .*, expected whole numbers of each split; render"):
+            use(Config(root=both))
+
+
+def test_seeds_of_any_kind_are_compared(both):
+    describe(both / "nir", seed=[0])
+    with pytest.raises(InputError, match=r"got nir seed \[0\] and lwir seed 0"):
+        load(Config(root=both, part="all"))
+
+
+def test_a_description_that_is_a_folder(both):
+    (both / "nir" / "dataset.json").unlink()
+    (both / "nir" / "dataset.json").mkdir()
+    with pytest.raises(InputError, match=r"dataset\.json cannot be read \(Is a directory\)"):
+        check(both)
+
+
+@pytest.mark.parametrize("path", ["/elsewhere/0001.jpg", "."])
+def test_check_of_silhouettes_of_images_elsewhere(both, path):
+    describe(both / "lwir", masks="masks")
+    manifest = both / "lwir" / "manifest.csv"
+    head, first, *rest = manifest.read_text().splitlines()
+    first = ",".join([path, *first.split(",")[1:]])
+    manifest.write_text("\n".join([head, first, *rest]))
+    if path == ".":
         assert not check(both).ok
+    else:
+        with pytest.raises(
+            InputError, match=r"manifest\.csv: /elsewhere/0001\.jpg is not in .*relative to the manifest"
+        ):
+            check(both)
 
 
 def test_check_decodes_silhouettes(both):
-    about = json.loads((both / "lwir" / "dataset.json").read_text()) | {"masks": "masks"}
-    (both / "lwir" / "dataset.json").write_text(json.dumps(about))
+    describe(both / "lwir", masks="masks")
     for image in (both / "lwir" / "images").rglob("*.jpg"):
         mask = (both / "lwir" / "masks" / image.relative_to(both / "lwir")).with_suffix(".png")
         mask.parent.mkdir(parents=True, exist_ok=True)
@@ -149,11 +204,9 @@ def test_results_are_named_after_set_and_number_of_people(tmp_path):
 @pytest.fixture
 def package(both, tmp_path, monkeypatch):
     """An installed package whose shipped set is the small one."""
-    archive = tmp_path / "package" / "assets" / "synthvi-mini.zip"
+    archive = tmp_path / "package" / "assets" / "synthvi-mini.tar.gz"
     archive.parent.mkdir(parents=True)
-    with zipfile.ZipFile(archive, "w") as content:
-        for path in sorted(both.rglob("*")):
-            content.write(path, path.relative_to(both))
+    pack_mini.main(both, archive)
     monkeypatch.setattr(synthvi, "files", lambda name: tmp_path / "package")
     monkeypatch.setenv("VIREID_CACHE", str(tmp_path / "cache"))
     return archive

@@ -192,6 +192,37 @@ def test_check_of_a_part(root, tmp_path):
         check(tmp_path / "nowhere")
 
 
+def test_check_decodes_the_images_without_lists(root):
+    (root / "exp" / "test_id.txt").unlink()
+    damaged = root / "cam2" / "0011" / "0001.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    assert any(note.startswith(f"unreadable: {damaged}") for note in check(root).notes)
+
+
+def test_check_of_official_data_needs_what_loading_needs(root):
+    (root / "exp" / "available_id.txt").unlink()
+    assert not any("MATLAB" in row.what for row in check(root).rows)
+
+
+def test_check_of_a_rendered_set_needs_its_numbers(root):
+    kinds = ("train visible", "train infrared", "test visible", "test infrared")
+    about = {"name": "SynthVI", "identities": {"train": 10, "test": 6}, "counts": dict.fromkeys(kinds, 9)}
+    file = root / "dataset.json"
+    file.write_text(json.dumps(about))
+    assert check(root).rows
+    for key, lost in (("identities", "train"), ("counts", "test infrared")):
+        for numbers in ({k: n for k, n in about[key].items() if k != lost}, about[key] | {lost: 1.5}, None):
+            file.write_text(json.dumps(about | {key: numbers}))
+            with pytest.raises(InputError, match=rf"dataset\.json: {key} is .*, expected whole numbers of .*{lost}"):
+                check(root)
+    for text in ("{", "[" * 100_000):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"dataset\.json is not JSON"):
+            check(root)
+    file.write_text('{"name": "mine"}')
+    assert {row.what: row.expected for row in check(root).rows}["identities"] == 491
+
+
 def test_check_decodes_the_images(root):
     assert {row.what: row for row in check(root).rows}["unreadable images"].ok
     damaged = next((root / "cam2/0011").rglob("*.*"))

@@ -16,6 +16,7 @@ from PIL import Image
 from vireid import cli
 from vireid.claim import claim
 from vireid.data import synthvi as synthvi_data
+from vireid.data import sysu_mm01 as sysu_data
 from vireid.errors import InputError
 from vireid.synth import dataset, workers
 from vireid.synth.dataset import render
@@ -202,6 +203,115 @@ def test_a_finished_layout_that_lost_a_list_gets_it_back(painted, tmp_path, pres
     assert not painted
     assert contents(tmp_path / "set") == whole
     assert render(tmp_path / "set", **settings).already_complete
+
+
+@pytest.mark.parametrize(
+    ("preset", "layout", "damaged"),
+    [
+        ("nir", "sysu", "rand_perm_cam.mat"),
+        ("nir", "sysu", "exp/available_id.mat"),
+        ("lwir", "regdb", "idx/train_visible_3.txt"),
+    ],
+)
+def test_a_finished_layout_with_a_damaged_list_is_mended(painted, tmp_path, preset, layout, damaged):
+    settings = {**FOUR, "preset": preset, "layout": layout}
+    render(tmp_path / "set", **settings)
+    whole, file = contents(tmp_path / "set"), tmp_path / "set" / damaged
+    painted.clear()
+    for content in (file.read_bytes()[:-100], file.read_bytes()[:-1] + b"?", b""):
+        file.write_bytes(content)
+        assert not render(tmp_path / "set", **settings).already_complete
+        assert contents(tmp_path / "set") == whole
+    assert not painted
+    assert render(tmp_path / "set", **settings).already_complete
+
+
+@pytest.mark.parametrize("people", [4, 6])
+@pytest.mark.parametrize(("name", "kind"), [("exp", "file"), ("rand_perm_cam.mat", "folder")])
+def test_what_is_in_the_way_of_a_list_does_not_cost_the_set(painted, tmp_path, people, name, kind):
+    settings, root = {**FOUR, "preset": "nir", "layout": "sysu"}, tmp_path / "set"
+    render(root, **settings)
+    whole = contents(root)
+    (root / name).rename(tmp_path / "away")
+    (root / name).touch() if kind == "file" else (root / name).mkdir()
+    told = refuse(root, **{**settings, "identities": people})
+    assert told.endswith(f": {root / name} is a {kind}; remove it and give the same command")
+    assert synthvi_data.check(root).ok
+    assert len(synthvi_data.load(synthvi_data.Config(root=root))) == 360
+    (root / name).unlink() if kind == "file" else (root / name).rmdir()
+    painted.clear()
+    render(root, **{**settings, "identities": people})
+    assert not painted
+    assert sysu_data.check(root).ok
+    assert people > 4 or contents(root) == whole
+
+
+def test_a_full_disk_while_a_list_is_mended_does_not_cost_the_set(painted, tmp_path, monkeypatch):
+    settings, root = {**FOUR, "preset": "nir", "layout": "sysu"}, tmp_path / "set"
+    render(root, **settings)
+    whole, write_bytes = contents(root), Path.write_bytes
+    (root / "rand_perm_cam.mat").write_bytes(b"half")
+
+    def fill(path: Path, data: bytes) -> int:
+        if "rand_perm" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fill)
+        assert "rand_perm_cam.mat: No space left on device; make room" in refuse(root, **settings)
+    assert synthvi_data.check(root).ok
+    render(root, **settings)
+    assert contents(root) == whole
+
+
+@pytest.mark.parametrize(("column", "cell"), list(enumerate(["/0001.jpg", "4", "vsible", "2", "val"])))
+def test_a_damaged_row_of_the_manifest_is_mended(painted, tmp_path, column, cell):
+    settings = {**FOUR, "layout": "regdb"}
+    render(tmp_path / "set", **settings)
+    whole, manifest = contents(tmp_path / "set"), tmp_path / "set" / "manifest.csv"
+    head, first, *rest = manifest.read_text().splitlines()
+    cells = first.split(",")
+    cells[column] = cell
+    manifest.write_text("\n".join([head, ",".join(cells), *rest]))
+    painted.clear()
+    render(tmp_path / "set", **settings)
+    assert painted == ([0, 3] if cell == "4" else [0])
+    assert contents(tmp_path / "set") == whole
+
+
+def test_a_manifest_of_other_people_is_not_complete(painted, four):
+    manifest = four / "manifest.csv"
+    rows = [row.replace(",4,", ",9,") for row in manifest.read_text().splitlines()]
+    manifest.write_text("\n".join(rows))
+    render(four, **FOUR)
+    assert 3 in painted
+    assert synthvi_data.check(four).ok
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"changes": {"top": None}}, "changes is {'top': None}, expected lists of pids under top and bag; restore it"),
+        ({"changes": {"top": [3]}}, "changes is {'top': [3]}"),
+        ({"changes": 3}, "changes is 3"),
+        ({"images": 3}, "(see its images): restore it or give another folder"),
+        ({"images": {"lwir": None}}, "(see its images)"),
+        ({"made_with": "anny"}, "(see its made_with)"),
+        ({"made_with": [1]}, "(see its made_with)"),
+        ({"settings": {"identities": "4"}}, "(see its settings: identities)"),
+        ({"settings": {"identities": None}}, "(see its settings: identities)"),
+    ],
+)
+@pytest.mark.parametrize("people", [4, 6])
+def test_a_damaged_description_is_named(four, changed, told, people):
+    file = four / "dataset.json"
+    about = json.loads(file.read_text())
+    if "settings" in changed:
+        changed = {"settings": about["settings"] | changed["settings"]}
+    file.write_text(json.dumps(about | changed))
+    message = refuse(four, **{**FOUR, "identities": people})
+    assert message.startswith(f"{file} is damaged") and told in message
 
 
 @pytest.mark.parametrize("text", ["", "path,pid\n", "half a row", b"\xff\xfe"])

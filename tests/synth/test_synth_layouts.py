@@ -5,6 +5,7 @@ The layouts of the real data sets are tested with a stand-in for the painter.
 
 import csv
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -175,6 +176,25 @@ def test_sysu_check_misses_an_image(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda exp: (exp / "available_id.txt").unlink(),
+        lambda exp: (exp / "available_id.txt").write_text("1,2,3"),
+        lambda exp: (exp / "val_id.mat").unlink(),
+        lambda exp: (exp / "test_id.mat").write_bytes((exp / "test_id.mat").read_bytes()[:150]),
+        lambda exp: (exp / "test_id.mat").write_bytes((exp / "train_id.mat").read_bytes()),
+    ],
+)
+def test_sysu_check_misses_a_list(sysu, tmp_path, damage):
+    root = shutil.copytree(sysu, tmp_path / "set")
+    damage(root / "exp")
+    report = sysu_data.check(root)
+    (wrong,) = (row for row in report.rows if not row.ok)
+    assert (wrong.what, wrong.found, wrong.expected) == ("identity lists, as text and for MATLAB", 7, 8)
+    assert "_id." in report.notes[-1] and "the `vireid synth` command of this set writes it anew" in report.notes[-1]
+
+
 def test_sysu_orders_of_a_small_set_are_those_of_a_large_one(sysu, tmp_path):
     large = sysu_data.official_permutations(render(tmp_path / "set", preset="nir", layout="sysu", identities=6))
     for key, orders in sysu_data.official_permutations(sysu).items():
@@ -250,15 +270,25 @@ def test_regdb_check(regdb):
 
 
 @pytest.mark.parametrize(
-    ("preset", "part", "size", "seed", "name"),
+    ("preset", "layout", "size", "seed", "name"),
     [
-        ("nir", "nir", None, 0, "SynthVI2-nir"),
-        ("lwir", "lwir", (288, 144), 0, "SynthVI2-lwir"),
-        ("mini", "lwir", None, 0, "SynthVI2-mini-lwir"),
-        ("nir", "nir", (128, 64), 7, "SynthVI2-128x64-seed7-nir"),
+        ("nir", "manifest", None, 0, "SynthVI2-nir"),
+        ("nir", "sysu", None, 0, "SynthVI2-nir"),
+        ("lwir", "manifest", (288, 144), 0, "SynthVI2-lwir"),
+        ("lwir", "regdb", None, 0, "SynthVI2-bmp-lwir"),  # lossless, other pixels
+        ("mini", "manifest", None, 0, "SynthVI2-mini-lwir"),
+        ("nir", "manifest", (128, 64), 7, "SynthVI2-128x64-seed7-nir"),
     ],
 )
-def test_only_the_standard_set_has_the_plain_name(preset, part, size, seed, name):
-    job = make_job(preset, "manifest", 100, size, seed)
+def test_only_the_standard_set_has_the_plain_name(preset, layout, size, seed, name):
+    job, part = make_job(preset, layout, 100, size, seed), name.rpartition("-")[2]
     notes = {1: Note({part: [["x.jpg", "1", "visible", "1", "train", "", ""]]}, [])}
     assert describe_part(job, part, notes, {}, [])["benchmark"] == name.replace("2", str(GENERATOR), 1)
+
+
+def test_the_shipped_set_is_of_this_generator():
+    for part, folder in synthvi_data.find_parts(synthvi_data.shipped()).items():
+        about = json.loads((folder / "dataset.json").read_text())
+        assert about["generator"] == GENERATOR
+        assert about["benchmark"] == f"SynthVI{GENERATOR}-mini-{part}"
+        assert about["sizes"] == [100]

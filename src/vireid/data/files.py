@@ -5,7 +5,7 @@ Identities and cameras are read from path components, never from character offse
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,25 +47,64 @@ def require_folder(folder: Path, holds: str) -> None:
         raise InputError(f"folder {folder} {state}; expected {holds}")
 
 
-def rendered(folder: Path) -> dict[str, Any] | None:
-    """The `dataset.json` of one part that `vireid synth` wrote, whatever its layout; None for any other folder."""
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """The object in a folder's `dataset.json`, which `vireid synth` writes; None if there is no such file.
+
+    Raises:
+        InputError: the file cannot be read or holds something else.
+    """
+    file = folder / "dataset.json"
     try:
-        content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    if not isinstance(content, dict) or content.get("name") != "SynthVI":
-        return None
-    numbers = [content.get("identities"), content.get("counts")]
-    whole = all(isinstance(n, dict) and all(isinstance(v, int) for v in n.values()) for n in numbers)
-    return content if whole else None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); expected a file of `vireid synth`") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{file} is not JSON; render the set anew with `vireid synth`") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds {type(content).__name__}, expected an object; render the set anew")
+    return content
+
+
+def require_numbers(folder: Path, about: dict[str, Any], key: str, names: Sequence[str] = ()) -> None:
+    """Raise `InputError` unless `about[key]`, of the folder's `dataset.json`, maps `names` and others to numbers."""
+    numbers = about.get(key)
+    if not isinstance(numbers, dict) or any(type(n) is not int for n in [*numbers.values(), *map(numbers.get, names)]):
+        raise InputError(
+            f"{folder / 'dataset.json'}: {key} is {str(numbers)[:80]}, expected whole numbers of "
+            f"{', '.join(names) or 'each split'}; render the set anew with `vireid synth`"
+        )
+
+
+def rendered(folder: Path) -> dict[str, Any] | None:
+    """The `dataset.json` of one part that `vireid synth` wrote, whatever its layout; None for any other folder.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    about = read_description(folder)
+    return about if about and about.get("name") == "SynthVI" and "parts" not in about else None
+
+
+def rendered_counts(folder: Path) -> dict[str, Any] | None:
+    """As `rendered`; `InputError` unless it has the numbers of people and images that a check holds against."""
+    about = rendered(folder)
+    if about is not None:
+        require_numbers(folder, about, "identities", ("train", "test"))
+        kinds = [f"{split} {modality}" for split in ("train", "test") for modality in ("visible", "infrared")]
+        require_numbers(folder, about, "counts", kinds)
+    return about
 
 
 def read_lines(file: Path, holds: str) -> list[str]:
-    """Lines of a text file without line ends; `InputError` if it is missing or not text."""
+    """Lines of a text file without line ends; `InputError` if it is missing, cannot be read or is not text."""
     try:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"file {file} does not exist; expected {holds}") from None
+    except OSError as error:
+        raise InputError(f"file {file} cannot be read ({error.strerror}); expected {holds}") from None
     except UnicodeDecodeError:
         raise InputError(f"file {file} is not UTF-8 text; expected {holds}") from None
 

@@ -79,6 +79,7 @@ def check(root: Path) -> Report:
     except InputError as error:
         report.expect("loadable", "no", "yes")
         report.notes.append(str(error))
+        report.expect_readable("unreadable images", _images(root))
         return report
     train = {sample.pid for sample in samples if sample.split == "train"}
     test = {sample.pid for sample in samples if sample.split == "test"}
@@ -95,6 +96,13 @@ def check(root: Path) -> Report:
     report.expect_readable("unreadable images", [sample.path for sample in samples])
     report.notes.append("the authors revised this data set: compare only numbers measured on the same version")
     return report
+
+
+def _images(root: Path) -> list[Path]:
+    """All images that are there, listed or not."""
+    folders = [root / SHORT[modality] for modality in Modality]
+    folders += [root / f"test_{SHORT[modality]}" / f"cam{camid}" for modality in Modality for camid in CAMERAS]
+    return [path for folder in folders for person in numbered_folders(folder).values() for path in image_files(person)]
 
 
 def _read_train(root: Path, modality: Modality) -> list[Sample]:

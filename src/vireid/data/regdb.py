@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vireid.data.files import image_files, numbered_folders, read_index, rendered, require_folder
+from vireid.data.files import image_files, numbered_folders, read_index, rendered_counts, require_folder
 from vireid.data.report import Report
 from vireid.errors import InputError
 from vireid.sample import Modality, Sample
@@ -62,7 +62,7 @@ def check(root: Path) -> Report:
     """
     require_folder(root, f"Visible, Thermal and idx of RegDB; to get it: {CONTACT}")
     report = Report("RegDB", root, CONTACT)
-    about = rendered(root)
+    about = rendered_counts(root)
     people = 412 if about is None else sum(about["identities"].values())
     halves = people // 2, people - people // 2
     images: list[Path] = []

@@ -7,9 +7,8 @@ inside the package. Sets are nested: the first 100 people of a large set are the
 """
 
 import hashlib
-import json
 import shutil
-import zipfile
+import tarfile
 from collections import Counter
 from dataclasses import replace
 from importlib.resources import files
@@ -19,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vireid.data.cache import cache_folder, publish, unfinished, writing
-from vireid.data.files import require_folder
+from vireid.data.files import read_description, require_folder, require_numbers
 from vireid.data.manifest import describe, read_csv, require_both_sides
 from vireid.data.report import Report
 from vireid.errors import InputError
@@ -92,7 +91,7 @@ def benchmark(config: Config) -> str:
 
 
 def find_parts(root: Path) -> dict[str, Path]:
-    """The parts in a root, by name: `nir` before `lwir`; raises `InputError` if there is none."""
+    """The parts in a root, by name: `nir` before `lwir`; raises `InputError` if there is none or one is another."""
     root = shipped() if str(root) == "mini" else root
     require_folder(root, "a folder that `vireid synth` wrote, or `mini` for the shipped set")
     if (root / "manifest.csv").is_file():
@@ -106,6 +105,13 @@ def find_parts(root: Path) -> dict[str, Path]:
             f"{root} is no complete SynthVI folder; expected manifest.csv, nir/manifest.csv or "
             "lwir/manifest.csv (an interrupted `vireid synth` continues when called again)"
         )
+    for name, folder in folders.items():
+        part = _description(folder).get("part")
+        if part != name:
+            raise InputError(
+                f"{folder / 'dataset.json'}: part is {part!r}, expected {name!r} as the folder; "
+                "give each part the folder of its name, or render the set anew"
+            )
     return folders
 
 
@@ -115,7 +121,7 @@ def shipped() -> Path:
     Raises:
         InputError: the package was installed without its assets, or the cache cannot be written.
     """
-    archive = Path(str(files("vireid"))) / "assets" / "synthvi-mini.zip"
+    archive = Path(str(files("vireid"))) / "assets" / "synthvi-mini.tar.gz"
     if not archive.is_file():
         raise InputError(f"the shipped set {archive} is missing; reinstall vireid, or render it: vireid synth mini")
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
@@ -125,7 +131,9 @@ def shipped() -> Path:
     partial = unfinished(folder)
     with writing(folder.parent, "the shipped SynthVI set"):
         try:
-            with zipfile.ZipFile(archive) as content:
+            with tarfile.open(archive) as content:
+                # Python before 3.11.4 knows no filters, and later ones warn where none is named.
+                content.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
                 content.extractall(partial)
             publish(partial, folder)
         finally:
@@ -145,14 +153,25 @@ def check(root: Path) -> Report:
         counts = counts if isinstance(counts, dict) else {}
         found = Counter(f"{sample.split} {sample.modality.name.lower()}" for sample in samples)
         for name in sorted({*counts, *found}):
-            report.expect(f"{part}: rows of the manifest, {name}", found[name], counts.get(name))
+            expected = counts[name] if type(counts.get(name)) is int else "no number in dataset.json"
+            report.expect(f"{part}: rows of the manifest, {name}", found[name], expected)
         if about.get("masks"):
-            masks = [folder / "masks" / sample.path.relative_to(folder).with_suffix(".png") for sample in samples]
+            masks = [_mask(folder, sample.path) for sample in samples]
             there = [mask for mask in masks if mask.is_file()]
             report.expect(f"{part}: silhouettes", len(there), len(samples))
             report.expect_readable(f"{part}: unreadable silhouettes", there)
         describe(report, samples, f"{part}: ")
     return report
+
+
+def _mask(folder: Path, image: Path) -> Path:
+    """Where the silhouette of an image lies."""
+    if not image.is_relative_to(folder):
+        raise InputError(
+            f"{folder / 'manifest.csv'}: {image} is not in {folder}, where its silhouette is looked for; "
+            "expected paths relative to the manifest"
+        )
+    return (folder / "masks" / image.relative_to(folder)).with_suffix(".png")
 
 
 def _require_size(folder: Path, size: int) -> None:
@@ -170,19 +189,15 @@ def _require_size(folder: Path, size: int) -> None:
 def _require_same_people(folders: dict[str, Path]) -> None:
     """Both parts number the people of one seed; with different seeds one number would mean two people."""
     seeds = {part: _description(folder).get("seed") for part, folder in folders.items()}
-    if len(set(seeds.values())) > 1:
+    if seeds["nir"] != seeds["lwir"]:
         told = " and ".join(f"{part} seed {seed}" for part, seed in seeds.items())
         raise InputError(f"part all needs parts of one seed, got {told}; render both with the same --seed")
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    file = folder / "dataset.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file} does not exist; expected the description `vireid synth` writes") from None
-    except ValueError:
-        raise InputError(f"{file} is not JSON; render the set anew with `vireid synth`") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds {type(content).__name__}, expected an object; render the set anew")
-    return content
+    about = read_description(folder)
+    if about is None:
+        raise InputError(f"{folder / 'dataset.json'} does not exist; expected the description `vireid synth` writes")
+    if "identities" in about:
+        require_numbers(folder, about, "identities")
+    return about

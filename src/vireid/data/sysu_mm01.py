@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.io import loadmat
 
-from vireid.data.files import image_files, numbered_folders, read_identity_list, rendered, require_folder
+from vireid.data.files import image_files, numbered_folders, read_identity_list, rendered_counts, require_folder
 from vireid.data.report import Report
 from vireid.errors import InputError
 from vireid.sample import Modality, Sample
@@ -131,27 +131,30 @@ def check(root: Path) -> Report:
     report.expect("camera folders", len(CAMERAS) - len(missing), len(CAMERAS))
     if missing:
         report.notes.append(f"missing: {', '.join(missing)}")
+    about = rendered_counts(root)
+    if about is not None:
+        report.notes.append("rendered by `vireid synth`; the expected counts are those of its dataset.json")
+    folders = {
+        (camid, pid): image_files(folder)
+        for camid in CAMERAS
+        for pid, folder in numbered_folders(root / f"cam{camid}").items()
+    }
     try:
         splits = _splits(root)
     except InputError as error:
         report.expect("identity lists", "incomplete", "exp/{train,val,test}_id.txt")
         report.notes.append(str(error))
+        report.expect_readable("unreadable images", list(chain.from_iterable(folders.values())))
         return report
-    about = rendered(root)
     if about is not None:
-        report.notes.append("rendered by `vireid synth`; the expected counts are those of its dataset.json")
+        _check_lists(report, root, splits)
     expected = OFFICIAL if about is None else _rendered_counts(about)
     found = {
         "identities": len(splits),
         "training identities (train + val)": sum(split != "test" for split in splits.values()),
         "test identities": sum(split == "test" for split in splits.values()),
     }
-    files = {
-        (camid, pid): image_files(folder)
-        for camid in CAMERAS
-        for pid, folder in numbered_folders(root / f"cam{camid}").items()
-        if pid in splits
-    }
+    files = {(camid, pid): paths for (camid, pid), paths in folders.items() if pid in splits}
     images = {key: len(paths) for key, paths in files.items()}
     for what, number in (found | _count_images(splits, images)).items():
         report.expect(what, number, expected[what])
@@ -176,6 +179,28 @@ def _rendered_counts(about: dict[str, Any]) -> dict[str, int]:
         "gallery of one shot, all search": people["test"] * len(VISIBLE_CAMERAS),
         "gallery of one shot, indoor search": people["test"] * len(INDOOR_CAMERAS),
     }
+
+
+def _check_lists(report: Report, root: Path, splits: dict[int, str]) -> None:
+    """Count the sound identity lists of a rendered set: it has each as text and for MATLAB, and one of everybody."""
+    people = {name: [pid for pid in sorted(splits) if splits[pid] == name] for name in ("train", "val", "test")}
+    sound = 0
+    for name, pids in (people | {"available": sorted(splits)}).items():
+        for file, read in ((f"{name}_id.txt", read_identity_list), (f"{name}_id.mat", _read_matlab_list)):
+            try:
+                if read(root / "exp" / file) != pids:
+                    raise InputError(f"{root / 'exp' / file} lists other people than train, val and test_id.txt")
+                sound += 1
+            except InputError as error:
+                report.notes.append(f"{error}; the `vireid synth` command of this set writes it anew")
+    report.expect("identity lists, as text and for MATLAB", sound, 8)
+
+
+def _read_matlab_list(file: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in np.ravel(loadmat(file)["id"])]
+    except Exception:  # scipy reports damaged files by many kinds of error
+        raise InputError(f"{file} is missing or no MATLAB file of `id`") from None
 
 
 def _count_images(splits: dict[int, str], images: dict[tuple[int, int], int]) -> dict[str, int]:

@@ -14,8 +14,9 @@ from vireid.errors import InputError
 from vireid.synth import progress
 from vireid.synth.describe import GENERATOR, describe_part, describe_parts, list_versions
 from vireid.synth.files import remove_partials, write_atomic
-from vireid.synth.layouts import index_files, write_indices
+from vireid.synth.layouts import holds_indices, index_files, require_free, write_indices
 from vireid.synth.presets import PRESETS, DeviceName, Job, LayoutName, PresetName, Size, make_job
+from vireid.synth.progress import MANIFEST, Note
 from vireid.synth.workers import find_device, paint_all
 
 
@@ -73,13 +74,27 @@ def render(
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {device!r}: expected auto, cpu or cuda")
     settings = json.loads(json.dumps({"generator": GENERATOR, **asdict(job)}))
-    if _finished(out, settings) and progress.intact(job, out, index_files(job)):
+    if _finished(out, settings) and _intact(job, out):
         # A run that was killed at its very end leaves its notes.
         shutil.rmtree(progress.folder_of(out), ignore_errors=True)
-        return Rendered(out, dict(progress.read_json(out / "dataset.json")["images"]), True)
+        return Rendered(out, _description(out / "dataset.json")["images"], True)
     _require_renderer()
     with claim(out, "renders", "give another folder"):
         return Rendered(out, _complete(job, out, settings, workers or os.cpu_count() or 1, device), False)
+
+
+def _intact(job: Job, out: Path) -> bool:
+    """Whether a finished set has all its images, and its lists as they were written."""
+    notes = progress.intact(job, out)
+    return bool(notes) and all(holds_indices(folder, files) for folder, files in _lists(job, out, notes).items())
+
+
+def _lists(job: Job, out: Path, notes: dict[int, Note]) -> dict[Path, dict[str, bytes]]:
+    """The manifest and index files of each part, by its folder."""
+    return {
+        out / job.part_folder(part): index_files(job, [row for note in notes.values() for row in note.rows[part]])
+        for part in PRESETS[job.preset].parts
+    }
 
 
 def _complete(job: Job, out: Path, settings: dict[str, Any], workers: int, device: DeviceName) -> dict[str, int]:
@@ -98,7 +113,7 @@ def _complete(job: Job, out: Path, settings: dict[str, Any], workers: int, devic
 
 def _made_with(out: Path, now: dict[str, str]) -> list[dict[str, str]]:
     """Every set of versions that painted here, the present one included; warns if an earlier one differs."""
-    told = [progress.read_json(path).get("made_with") for path in _descriptions(out)]
+    told = [_description(path).get("made_with") for path in _descriptions(out)]
     earlier: list[dict[str, str]] = next((environments for environments in told if environments), [])
     if not earlier or now in earlier:
         return earlier or [now]
@@ -127,19 +142,30 @@ def _finished(out: Path, settings: dict[str, Any]) -> bool:
     """
     begun = _descriptions(out)
     for path in begun:
-        _require_same(out, _settings_in(path), settings)
+        _require_same(out, _description(path)["settings"], settings)
     if not begun and out.exists() and not (out.is_dir() and all(path.name == ".progress" for path in out.iterdir())):
         raise InputError(f"{out} exists and is no folder of this renderer: give a new or empty folder")
     # Notes of a larger set beside the description of a smaller one: it was growing.
-    return out / "dataset.json" in begun and all(_settings_in(path) == settings for path in begun)
+    return out / "dataset.json" in begun and all(_description(path)["settings"] == settings for path in begun)
 
 
-def _settings_in(path: Path) -> dict[str, Any]:
+def _description(path: Path) -> dict[str, Any]:
+    """What this renderer wrote into one of `_descriptions`; raises `InputError` if it did not, or it is damaged."""
     content = progress.read_json(path)
-    settings = content.get("settings")
+    settings, images, made_with = (content.get(key) for key in ("settings", "images", "made_with"))
     if not isinstance(settings, dict) or (path.name == "dataset.json" and "images" not in content):
         raise InputError(f"{path} was not written by this renderer: give a new or empty folder")
-    return settings
+    sound = {
+        "settings: identities": type(settings.get("identities")) is int,
+        "images": "images" not in content
+        or (isinstance(images, dict) and all(type(n) is int for n in images.values())),
+        "made_with": "made_with" not in content
+        or (isinstance(made_with, list) and all(isinstance(versions, dict) for versions in made_with)),
+    }
+    if not all(sound.values()):
+        wrong = ", ".join(key for key in sound if not sound[key])
+        raise InputError(f"{path} is damaged (see its {wrong}): restore it or give another folder")
+    return content
 
 
 def _require_same(out: Path, earlier: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -156,7 +182,7 @@ def _require_same(out: Path, earlier: dict[str, Any], settings: dict[str, Any]) 
     ]
     if changed:
         raise InputError(f"{out} holds a data set of other settings ({'; '.join(changed)}): give another folder")
-    people = earlier.get("identities", 0)
+    people = earlier["identities"]
     if people > settings["identities"]:
         raise InputError(
             f"{out} holds or is to hold {people} people, more than the {settings['identities']} asked for: give "
@@ -172,24 +198,30 @@ def _require_renderer() -> None:
 
 
 def _finish(job: Job, out: Path, settings: dict[str, Any], made_with: list[dict[str, str]]) -> dict[str, int]:
-    """Write indices and descriptions, the one that says complete last."""
+    """Write indices and descriptions, the one that says complete last.
+
+    While a set grows the smaller one stays usable until the manifests are written; where they stay as they are, the
+    set stays usable even if another list cannot be written.
+    """
     notes = progress.complete(job, out)
     assert len(notes) == job.identities, "the painter left an identity without its note or images"
     parts = list(PRESETS[job.preset].parts)
-    # While a set grows the smaller one stays usable, until here.
-    for folder in (out, *(out / job.part_folder(part) for part in parts)):
-        (folder / "dataset.json").unlink(missing_ok=True)
-    rows = {part: [row for note in notes.values() for row in note.rows[part]] for part in parts}
+    lists = _lists(job, out, notes)
+    for folder, files in lists.items():
+        require_free(folder, files)
+    if not all(holds_indices(folder, {MANIFEST: files[MANIFEST]}) for folder, files in lists.items()):
+        for folder in (out, *lists):
+            (folder / "dataset.json").unlink(missing_ok=True)
     whole = describe_parts(job, parts, settings, made_with)
     for part in parts:
         folder = out / job.part_folder(part)
-        write_indices(job, folder, rows[part])
+        write_indices(folder, lists[folder])
         about = describe_part(job, part, notes, settings, made_with)
         if job.nested:
             _write_json(folder / "dataset.json", about)
         else:
             whole = about
-    images = {part: len(lines) for part, lines in rows.items()}
+    images = {part: sum(len(note.rows[part]) for note in notes.values()) for part in parts}
     remove_partials(out)
     # `images` tells the description of a whole folder from that of one of its parts.
     _write_json(out / "dataset.json", {**whole, "images": images})

@@ -77,6 +77,8 @@ def _benchmark(job: Job, part: str) -> str:
         others.append(f"{job.size[0]}x{job.size[1]}")
     if job.seed:
         others.append(f"seed{job.seed}")
+    if job.layout == "regdb":
+        others.append("bmp")
     return "-".join([f"SynthVI{GENERATOR}", *others, part])
 
 

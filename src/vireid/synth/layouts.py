@@ -7,40 +7,55 @@ lists of a large set, cut to the people of a small one, are those of the small o
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from scipy.io import savemat
 
+from vireid.errors import InputError
 from vireid.synth.files import write_atomic
 from vireid.synth.presets import CAMERAS, Job, split_of, validates
-from vireid.synth.progress import COLUMNS
+from vireid.synth.progress import COLUMNS, MANIFEST, Rows
 
 TRIALS = 10
 LISTS = ("train", "val", "test", "available")
 _DRAW_ORDERS, _DRAW_HALVES = 1, 2  # what is drawn, so that no two draws share a seed
 
 
-def write_indices(job: Job, folder: Path, rows: list[list[str]]) -> None:
-    """Write the manifest, which says more than the others, and the index files of the job's layout."""
+def index_files(job: Job, rows: Rows) -> dict[str, bytes]:
+    """The manifest, which says more than the others, and the index files of the job's layout: content by path."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([COLUMNS, *rows])
-    write_atomic(folder / "manifest.csv", text.getvalue().encode())
+    files = {MANIFEST: text.getvalue().encode()}
     if job.layout == "sysu":
-        _write_sysu(job, folder, rows)
-    elif job.layout == "regdb":
-        _write_regdb(job, folder, rows)
-
-
-def index_files(job: Job) -> list[str]:
-    """The files beside the manifest that `write_indices` writes, relative to its folder."""
-    if job.layout == "sysu":
-        return ["rand_perm_cam.mat", *(f"exp/{name}_id.{kind}" for name in LISTS for kind in ("txt", "mat"))]
+        return files | _sysu_files(job, rows)
     if job.layout == "regdb":
-        kinds, trials = ("visible", "thermal"), range(1, TRIALS + 1)
-        return [f"idx/{split}_{kind}_{n}.txt" for split in ("train", "test") for kind in kinds for n in trials]
-    return []
+        return files | _regdb_files(job, rows)
+    return files
+
+
+def holds_indices(folder: Path, files: Mapping[str, bytes]) -> bool:
+    """Whether a folder has these files with just this content."""
+    try:
+        return all((folder / name).read_bytes() == content for name, content in files.items())
+    except OSError:
+        return False
+
+
+def require_free(folder: Path, names: Iterable[str]) -> None:
+    """Raise `InputError` if a folder has the name of a file to write, or a file that of its folder."""
+    for path in (folder / name for name in names):
+        if path.is_dir() or path.parent.is_file():
+            obstacle, kind = (path, "folder") if path.is_dir() else (path.parent, "file")
+            raise InputError(f"cannot write {path}: {obstacle} is a {kind}; remove it and give the same command")
+
+
+def write_indices(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write what `index_files` gives."""
+    for name, content in files.items():
+        write_atomic(folder / name, content)
 
 
 def identity_lists(identities: int) -> dict[str, list[int]]:
@@ -64,12 +79,13 @@ def draw_halves(identities: int, seed: int) -> list[tuple[list[int], list[int]]]
     return trials
 
 
-def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
+def _sysu_files(job: Job, rows: Rows) -> dict[str, bytes]:
     """Identity lists as text and MATLAB files, and ten random orders of each identity's images per camera."""
+    files: dict[str, bytes] = {}
     lists = identity_lists(job.identities)
     for name, ids in lists.items():
-        write_atomic(folder / "exp" / f"{name}_id.txt", (",".join(map(str, ids)) + "\n").encode())
-        _write_mat(folder / "exp" / f"{name}_id.mat", {"id": np.array([ids], np.uint16)})
+        files[f"exp/{name}_id.txt"] = (",".join(map(str, ids)) + "\n").encode()
+        files[f"exp/{name}_id.mat"] = _encode_mat({"id": np.array([ids], np.uint16)})
     counts = Counter((int(row[3]), int(row[1])) for row in rows)
     cameras = np.empty((len(CAMERAS["nir"]), 1), object)
     for c, camid in enumerate(CAMERAS["nir"]):
@@ -79,11 +95,12 @@ def _write_sysu(job: Job, folder: Path, rows: list[list[str]]) -> None:
             rng = np.random.default_rng(np.random.SeedSequence([job.seed, pid, _DRAW_ORDERS, camid]))
             cell[i, 0] = np.array([rng.permutation(n) + 1 for _ in range(TRIALS)], np.uint8).reshape(TRIALS, n)
         cameras[c, 0] = cell
-    _write_mat(folder / "rand_perm_cam.mat", {"rand_perm_cam": cameras})
+    return files | {"rand_perm_cam.mat": _encode_mat({"rand_perm_cam": cameras})}
 
 
-def _write_regdb(job: Job, folder: Path, rows: list[list[str]]) -> None:
+def _regdb_files(job: Job, rows: Rows) -> dict[str, bytes]:
     """Ten random halves of the identities; each line is a path and a label that counts from 0."""
+    files: dict[str, bytes] = {}
     by_pid: dict[tuple[int, str], list[str]] = {}
     for path, pid, modality, *_ in rows:
         by_pid.setdefault((int(pid), modality), []).append(path)
@@ -91,13 +108,14 @@ def _write_regdb(job: Job, folder: Path, rows: list[list[str]]) -> None:
         for split, pids in zip(("train", "test"), halves, strict=True):
             for modality, name in (("visible", "visible"), ("infrared", "thermal")):
                 lines = [f"{path} {k}\n" for k, pid in enumerate(pids) for path in by_pid[pid, modality]]
-                write_atomic(folder / "idx" / f"{split}_{name}_{trial}.txt", "".join(lines).encode())
+                files[f"idx/{split}_{name}_{trial}.txt"] = "".join(lines).encode()
+    return files
 
 
-def _write_mat(path: Path, content: dict[str, object]) -> None:
+def _encode_mat(content: dict[str, object]) -> bytes:
     buffer = io.BytesIO()
     savemat(buffer, content)
     # The header's first 116 bytes hold the time of writing, which would differ between equal runs.
     data = bytearray(buffer.getvalue())
     data[:116] = b"MATLAB 5.0 MAT-file".ljust(116)
-    write_atomic(path, bytes(data))
+    return bytes(data)

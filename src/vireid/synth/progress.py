@@ -7,17 +7,16 @@ with a note has all its images.
 
 import csv
 import json
-from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vireid.errors import InputError
 from vireid.synth.files import write_atomic
-from vireid.synth.presets import CAMERAS, PRESETS, Job
+from vireid.synth.presets import CAMERAS, PRESETS, Job, split_of
 
-COLUMNS = ("path", "pid", "modality", "camid", "split", "track", "time")  # of the manifest
+MANIFEST = "manifest.csv"
+COLUMNS = ("path", "pid", "modality", "camid", "split", "track", "time")
 CHANGES = ("top", "bag")
 Rows = list[list[str]]
 
@@ -61,24 +60,22 @@ def complete(job: Job, out: Path) -> dict[int, Note]:
     return {pid: note for pid, note in notes if note is not None and _is_whole(job, out, pid, note)}
 
 
-def intact(job: Job, out: Path, indices: Collection[str]) -> bool:
-    """Whether a finished set still has its lists, and `indices`, and all that they name.
+def intact(job: Job, out: Path) -> dict[int, Note]:
+    """What a finished set says of each identity, by pid, if it has all that its manifests name; empty if not.
 
     Raises:
-        InputError: a manifest is damaged.
+        InputError: a manifest or description is damaged.
     """
-    notes = _listed(job, out)
-    folders = [out / job.part_folder(part) for part in PRESETS[job.preset].parts]
-    if not all(_holds_something(folder / name) for folder in folders for name in indices):
-        return False
-    return len(notes) == job.identities and all(_is_whole(job, out, pid, note) for pid, note in notes.items())
+    notes = dict(sorted(_listed(job, out).items()))
+    everyone = list(notes) == list(range(1, job.identities + 1))
+    return notes if everyone and all(_is_whole(job, out, pid, note) for pid, note in notes.items()) else {}
 
 
 def restore(job: Job, out: Path) -> None:
     """Write the notes of a finished set anew from its manifest, for those that have none: more is to be painted.
 
     Raises:
-        InputError: a manifest is damaged.
+        InputError: a manifest or description is damaged.
     """
     for pid, note in _listed(job, out).items():
         if not note_file(out, pid).exists():
@@ -90,21 +87,34 @@ def _listed(job: Job, out: Path) -> dict[int, Note]:
     notes: dict[int, Note] = {}
     for part in PRESETS[job.preset].parts:
         folder = out / job.part_folder(part)
-        changes = read_json(folder / "dataset.json").get("changes")
-        if not isinstance(changes, dict) or not (folder / "manifest.csv").is_file():
+        about = read_json(folder / "dataset.json")
+        if not about or not (folder / MANIFEST).is_file():
             return {}  # somebody removed it; its people are rendered anew
-        for row in _rows(folder / "manifest.csv"):
+        changes = _changes(folder, about)
+        for row in _rows(folder / MANIFEST):
             pid = int(row[1])
-            worn = [name for name in CHANGES if pid in changes.get(name, [])]
+            worn = [name for name in CHANGES if pid in changes[name]]
             notes.setdefault(pid, Note({}, worn)).rows.setdefault(part, []).append(row)
     return notes
+
+
+def _changes(folder: Path, about: dict[str, Any]) -> dict[str, list[int]]:
+    changes = about.get("changes")
+    if not isinstance(changes, dict) or not all(isinstance(changes.get(name), list) for name in CHANGES):
+        raise InputError(
+            f"{folder / 'dataset.json'} is damaged: changes is {str(changes)[:80]}, expected lists of pids under "
+            f"{' and '.join(CHANGES)}; restore it or give another folder"
+        )
+    return changes
 
 
 def _rows(manifest: Path) -> Rows:
     try:
         with manifest.open(newline="", encoding="utf-8") as file:
             head, *rows = csv.reader(file)
-        sound = head == list(COLUMNS) and all(len(row) == len(COLUMNS) and row[1].isdecimal() for row in rows)
+        sound = head == list(COLUMNS) and all(len(row) == len(COLUMNS) and _is_pid(row[1]) for row in rows)
+    except OSError as error:
+        raise InputError(f"{manifest} cannot be read ({error.strerror}): mend its rights") from None
     except (ValueError, csv.Error):
         sound = False
     if not sound:
@@ -112,27 +122,45 @@ def _rows(manifest: Path) -> Rows:
     return rows
 
 
+def _is_pid(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 9  # int refuses thousands of digits
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file; empty if the file is missing or holds something else."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     return content if isinstance(content, dict) else {}
 
 
 def _is_whole(job: Job, out: Path, pid: int, note: Note) -> bool:
-    """Whether a note lists every image of an identity, and each has its file."""
-    parts = PRESETS[job.preset].parts
-    if set(note.rows) != set(parts):
+    """Whether a note lists every image of an identity as it should, and each has its file."""
+    if set(note.rows) != set(PRESETS[job.preset].parts):
         return False
-    for part, count in parts.items():
-        rows = note.rows[part]
-        if any(len(row) != len(COLUMNS) or row[1] != str(pid) for row in rows):
+    for part, rows in note.rows.items():
+        if any(len(row) != len(COLUMNS) for row in rows):
             return False
-        if Counter(row[3] for row in rows) != {str(camid): count for camid in CAMERAS[part]}:
+        if sorted(row[:-2] for row in rows) != sorted(_rows_but_times(job, part, pid)):
             return False
     return all(_holds_something(out / path) for path in _files(job, note))
+
+
+def _rows_but_times(job: Job, part: str, pid: int) -> Rows:
+    """The rows of an identity without track and time, which only the painter knows."""
+    images = range(1, PRESETS[job.preset].parts[part] + 1)
+    return [
+        [
+            str(job.image_path(part, camid, pid, n).relative_to(job.part_folder(part))),
+            str(pid),
+            "visible" if band == "visible" else "infrared",
+            str(camid),
+            split_of(pid),
+        ]
+        for camid, (band, _, _) in CAMERAS[part].items()
+        for n in images
+    ]
 
 
 def _holds_something(path: Path) -> bool:
