@@ -1,9 +1,10 @@
 """Can SynthVI be solved without looking at the person? `python benchmarks/synthvi_probes.py ROOT --output FILE.json`.
 
-ROOT is a folder of `vireid synth --masks`. By each part's own protocol, both directions, beside chance: descriptors
-that look at colours, at brightness, at the camera's number, at the scene or at the outline; and networks, trained
-with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with the person cut out and on
-the background alone. Intervals are over people. What is finished stays in FILE; the same command goes on.
+ROOT holds `nir/` and `lwir/`, both of `vireid synth --masks` with one seed. By each part's own protocol, both
+directions, beside chance: descriptors that look at colours, at brightness, at the camera's number, at the scene or at
+the outline; and networks, trained with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with
+the person cut out and on the background alone. Intervals are over people. What is finished stays in FILE and in the
+folder of the runs; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
@@ -11,11 +12,11 @@ Shapes: N samples, H and W height and width in pixels.
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,13 @@ from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
-from vireid.experiment import embed_test, test_sets, train_run
+from vireid.experiment import complete_run, embed_test, test_sets
 from vireid.sample import Direction, Sample
 
 CONFIG = Path(__file__).parent / "synthvi_probe.yaml"
+RUNS = Path("runs/synthvi-probes")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-START = "lwir"  # the part with images of one moment, without which a network stays long at its start
+PAIRED, LONGER = 0.3, 3  # of the second stage: share of pairs of one instant, length in first stages
 FORMAT = 2
 
 
@@ -133,44 +135,40 @@ def score(part: Part, distance: Distance) -> dict[str, ByQuery]:
     }
 
 
-def network(parts: Parts, name: str, kind: str, config: ExperimentConfig, work: Path, device: str) -> Path:
-    """The run of a network trained on a part whose images are changed; images and runs lie in the folder `work`.
+def network(parts: Parts, kind: str, config: ExperimentConfig, work: Path, device: str) -> Run:
+    """A network trained on both parts, whose images are changed; images and runs lie in the folder `work`.
 
-    It goes on from a network that was trained on images of one moment of part `START`, changed in the same way.
+    Images of different moments alone leave a network long at its start, those of one moment do not. So it is trained in
+    two stages: thermal and visible pictures of one instant, then all.
     """
-    start = _train(parts[START], kind, config, work, device, None) if START in parts else None
-    return _train(parts[name], kind, config, work, device, start)
-
-
-def _train(part: Part, kind: str, config: ExperimentConfig, work: Path, device: str, start: Path | None) -> Path:
-    """One stage; the first one, with images of one moment, if there is no `start` to go on from."""
-    data = work / f"{part.name}-{kind}"
-    run = work / f"{data.name}-{'second' if start else 'first'}-{config.train.seed}"
-    if run.exists():
-        return run
+    data = work / kind
     if not data.exists():
-        changed = [
-            probe_images.change(kind, image, person, part.cover)
-            for image, person in zip(tqdm(part.images, f"{data.name}", leave=False), part.people, strict=True)
-        ]
-        probe_images.write(data, part.folder, part.samples, np.stack(changed))
-    changes = {
-        "data.root": str(data),
-        "data.part": part.name,
-        "train.paired": float(part.name == START and start is None),
-        "train.start_from": start and str(start),
-    }
-    return train_run(config.override(changes), run, device=device)
+        unfinished = work / f"{kind}.partial"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for name, part in parts.items():
+            changed = [
+                probe_images.change(kind, image, person, part.cover)
+                for image, person in zip(tqdm(part.images, f"{kind}, {name}", leave=False), part.people, strict=True)
+            ]
+            probe_images.write(unfinished / name, part.folder, part.samples, np.stack(changed))
+        unfinished.rename(data)
+    first = config.override({"data.root": str(data), "data.part": "lwir", "train.paired": 1.0})
+    start = complete_run(first, work / f"{kind}-first-{config.train.seed}", device=device)
+    changes = {"data.part": "all", "train.paired": PAIRED, "train.epochs": LONGER * config.train.epochs}
+    second = first.override(changes | {"train.start_from": str(start)})
+    return load_run(complete_run(second, work / f"{kind}-second-{config.train.seed}", device=device))
 
 
-def score_network(run: Run, device: str) -> dict[str, ByQuery]:
-    """Scores of each query among the images that the run's network was trained for, by direction."""
-    (data,) = test_sets(run.config)
-    samples, rows = embed_test(build_method(run), data, run.config, device)
-    return {
-        str(way): score_queries(protocols.build(data.options, data.name, samples, way), by_rows(rows))
-        for way in Direction
-    }
+def score_network(run: Run, device: str) -> dict[str, dict[str, ByQuery]]:
+    """Scores of each query among images changed as those of the training, by part and direction."""
+    result = {}
+    for data in test_sets(run.config):
+        samples, rows = embed_test(build_method(run), data, run.config, device)
+        result[data.options.part] = {
+            str(way): score_queries(protocols.build(data.options, data.name, samples, way), by_rows(rows))
+            for way in Direction
+        }
+    return result
 
 
 def settings(parts: Parts, config: ExperimentConfig, seeds: list[int]) -> dict[str, Any]:
@@ -181,7 +179,7 @@ def settings(parts: Parts, config: ExperimentConfig, seeds: list[int]) -> dict[s
     images = {"dilation": probe_images.DILATION, "kept": probe_images.KEPT}
     return {
         "data": {part: {name: row.get(name) for name in facts} for part, row in about.items()},
-        "recipe": recipe | {"seeds": seeds, "starts with pairs of": START if START in parts else None} | images,
+        "recipe": recipe | {"seeds": seeds, "second stage": [PAIRED, LONGER]} | images,
     }
 
 
@@ -206,34 +204,33 @@ class Report:
                 raise InputError(f"{path} holds no probes, or those of other data or settings; choose another --output")
             self.content = old
 
-    def fill(self, part: str, name: str, measure: Callable[[], dict[str, Any]]) -> None:
-        """Measure a probe unless it is there, and write the file."""
-        rows = self.content["parts"].setdefault(part, {})
-        if name not in rows:
-            rows[name] = measure()
-            write_text(self.path, json.dumps(self.content, indent=1) + "\n")
+    def lacks(self, part: str, name: str) -> bool:
+        """Whether a probe is still to be measured."""
+        return name not in self.content["parts"].setdefault(part, {})
+
+    def add(self, part: str, name: str, row: dict[str, Any]) -> None:
+        """Write the file with one more row."""
+        self.content["parts"].setdefault(part, {})[name] = row
+        write_text(self.path, json.dumps(self.content, indent=1) + "\n")
 
 
 def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[int], work: Path, device: str) -> None:
     """All probes of all parts; the networks' images and runs are left in the folder `work`."""
     for part in parts.values():
         for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
-            report.fill(part.name, name, lambda part=part, make=make: plain(score(part, make(part))))
-
-    def repeated(part: str, kind: str) -> dict[str, Any]:
+            if report.lacks(part.name, name):
+                report.add(part.name, name, plain(score(part, make(part))))
+    for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
+        if not any(report.lacks(part, f"trained on {kind}") for part in parts):
+            continue
         runs = [
-            score_network(
-                load_run(network(parts, part, kind, config.override({"train.seed": seed}), work, device)), device
-            )
+            score_network(network(parts, kind, config.override({"train.seed": seed}), work, device), device)
             for seed in seeds
         ]
-        whole = {str(way): mean_of([run[way] for run in runs]) for way in Direction}
-        means = {str(way): [run[way].scores.mean(0).tolist() for run in runs] for way in Direction}
-        return plain(whole, seeds=means)
-
-    for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
         for part in parts:
-            report.fill(part, f"trained on {kind}", lambda part=part, kind=kind: repeated(part, kind))
+            whole = {way: mean_of([run[part][way] for run in runs]) for way in map(str, Direction)}
+            means = {way: [run[part][way].scores.mean(0).tolist() for run in runs] for way in map(str, Direction)}
+            report.add(part, f"trained on {kind}", plain(whole, seeds=means))
 
 
 def text(content: dict[str, Any]) -> str:
@@ -254,8 +251,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400, help="of each of the two stages, a multiple of 50")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=400,
+        help=f"of the first stage, a multiple of 50; the second has {LONGER} times as many",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder for images and runs; default: {RUNS}")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     try:
@@ -263,11 +266,14 @@ def main() -> None:
         if options.steps < 50 or options.steps % 50:
             raise InputError(f"--steps {options.steps}: give a multiple of 50")
         config = configuration.load(CONFIG, [f"train.epochs={options.steps // 50}"])
-        parts = {name: read_part(name, folder) for name, folder in synthvi.find_parts(options.root).items()}
+        folders = synthvi.find_parts(options.root)
+        if len(folders) < 2:
+            raise InputError(f"{options.root} holds part {', '.join(folders)}; expected nir/ and lwir/ of one seed")
+        parts = {name: read_part(name, folder) for name, folder in folders.items()}
         report = Report(options.output, settings(parts, config, options.seeds))
-        with TemporaryDirectory() as work:
-            os.environ["VIREID_CACHE"] = f"{work}/cache"  # decoded images that nobody will ask for again
-            probe(parts, report, config, options.seeds, Path(work), options.device)
+        options.runs.mkdir(parents=True, exist_ok=True)
+        os.environ["VIREID_CACHE"] = str(options.runs / "cache")  # goes with the images that it is of
+        probe(parts, report, config, options.seeds, options.runs, options.device)
     except InputError as error:
         sys.exit(f"synthvi_probes: {error}")
     print(text(report.content))

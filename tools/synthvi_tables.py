@@ -37,10 +37,11 @@ def probes() -> str:
             lines.append(f"| {part} | {probe} | {' | '.join(cells)} |")
     recipe, data = content["settings"]["recipe"], content["settings"]["data"]
     people = "; ".join(f"{part}: {_people(about)}" for part, about in data.items())
-    steps = recipe["train.epochs"] * recipe["train.steps_per_epoch"]
+    first = recipe["train.epochs"] * recipe["train.steps_per_epoch"]
+    _, longer = recipe["second stage"]
     note = (
         f"In percent, with 95 % intervals over people; **bold**: above chance by more than its interval. {people}. "
-        f"Networks: two stages of {steps} steps from random weights, "
+        f"Networks: {first} and then {longer * first} steps from random weights, "
         f"seeds {', '.join(map(str, recipe['seeds']))}, {recipe['images.height']}x{recipe['images.width']}."
     )
     return "\n".join([*lines, "", note])

@@ -17,7 +17,7 @@ from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.evaluation.results import RANKS, Result, save_results, table
-from vireid.experiment import embed_test, evaluate_run, resume_run, test_sets, train_run
+from vireid.experiment import complete_run, embed_test, evaluate_run, test_sets
 from vireid.figures import page
 from vireid.figures.charts import Series, line_chart
 from vireid.figures.rank_sheet import rank_rows, rank_sheet
@@ -49,7 +49,7 @@ def run_demo(output: Path, *, device: str = "auto") -> Path:
     rows[SHIPPED] = evaluate_run(shipped, root=Path("mini"), device=device)
     _say(table(rows[SHIPPED]))
     _say(f"\n3/4  fine-tuning on the {_training_identities(config)} training people of SynthVI-mini")
-    tuned = load_run(_train(config, output / "run", device))
+    tuned = load_run(complete_run(config, output / "run", device=device))
     _say("\n4/4  fine-tuned model, without and with re-ranking")
     rows[TUNED] = evaluate_run(tuned, reranks=("off", "k-reciprocal"), device=device)
     _say(table(rows[TUNED]))
@@ -61,14 +61,6 @@ def run_demo(output: Path, *, device: str = "auto") -> Path:
     _say(f"\nreport: {path.absolute()}  ({time.perf_counter() - started:.0f} s)")
     _say(f"model:  {tuned.path}, for example: vireid evaluate {tuned.path}")
     return path
-
-
-def _train(config: ExperimentConfig, run: Path, device: str) -> Path:
-    if not (run / "checkpoint.pt").exists():
-        return train_run(config, run, device=device)
-    if load_run(run).epoch < config.train.epochs:
-        return resume_run(run, device=device)
-    return run
 
 
 def _untrained(run: Run) -> Run:

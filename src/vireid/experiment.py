@@ -101,6 +101,19 @@ def resume_run(run: Path, overrides: Sequence[str] = (), *, device: str = "auto"
     return _train(config, run, state, device)
 
 
+def complete_run(config: ExperimentConfig, run: Path, *, device: str = "auto") -> Path:
+    """Train a run to its end: a new one, one that was interrupted, or nothing if it is finished.
+
+    Raises:
+        InputError: as `train_run` and `resume_run`.
+    """
+    if not (run / "checkpoint.pt").exists():
+        return train_run(config, run, device=device)
+    if load_run(run).epoch < config.train.epochs:
+        return resume_run(run, device=device)
+    return run
+
+
 def _require_same_experiment(old: ExperimentConfig, new: ExperimentConfig) -> None:
     before, after = old.flat(), new.flat()
     for key in before | after:

@@ -134,25 +134,26 @@ def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch
         return report.content
 
     stages = []
-    train_run = synthvi_probes.train_run
+    complete_run = synthvi_probes.complete_run
 
     def watched(config, run, **more):
         start = config.train.start_from
-        stages.append((run.name, config.train.paired, start and Path(start).name))
-        return train_run(config, run, **more)
+        stages.append((run.name, config.data.options.part, config.train.paired, start and Path(start).name))
+        return complete_run(config, run, **more)
 
-    monkeypatch.setattr(synthvi_probes, "train_run", watched)
+    monkeypatch.setattr(synthvi_probes, "complete_run", watched)
     content = run([0])
     for rows in json.loads(file.read_text())["parts"].values():
         assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
-    # Both parts go on from pairs of one moment, of the same kind of images.
-    for kind in probe_images.KINDS:
-        first = f"lwir-{kind}-first-0"
-        assert [stage for stage in stages if kind in stage[0]] == [
-            (first, 1.0, None),
-            (f"nir-{kind}-second-0", 0.0, first),
-            (f"lwir-{kind}-second-0", 0.0, first),
-        ]
+    # Pairs of one moment first, then everything, and each kind of images for itself.
+    assert stages == [
+        stage
+        for kind in probe_images.KINDS
+        for stage in (
+            (f"{kind}-first-0", "lwir", 1.0, None),
+            (f"{kind}-second-0", "all", synthvi_probes.PAIRED, f"{kind}-first-0"),
+        )
+    ]
     assert "trained on background" in synthvi_probes.text(content)
     monkeypatch.setattr(synthvi_probes, "network", None)  # nothing is trained twice
     assert run([0]) == json.loads(file.read_text())

@@ -57,7 +57,8 @@ def test_what_is_not_measured_is_said(results):
 def test_probes_above_chance_stand_out(results):
     row = {way: {name: score(0.5, 0.1) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
     level = {way: {name: score(0.02, -0.01) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
-    recipe = {"train.epochs": 2, "train.steps_per_epoch": 5, "seeds": [0], "images.height": 96, "images.width": 48}
+    recipe = {"train.epochs": 2, "train.steps_per_epoch": 5, "seeds": [0]}
+    recipe |= {"second stage": [0.3, 3], "images.height": 96, "images.width": 48}
     data = {"nir": {"generator": 2, "preset": "nir", "identities": {"train": 50, "test": 50}}}
     content = {"settings": {"recipe": recipe, "data": data}, "parts": {"nir": {"colours": level, "outline": row}}}
     (results / "probes.json").write_text(json.dumps(content))
