@@ -66,7 +66,7 @@ def test_probes_above_chance_stand_out(results):
     assert lines[2] == "| nir | chance | 2.0 | 2.0 | 2.0 | 2.0 |"
     assert lines[3].startswith("| nir | colours | 2.0 [1.0, 4.0] |")
     assert lines[4].startswith("| nir | outline | **50.0 [49.0, 52.0]** |")
-    assert "50 train and 50 test people" in lines[-1] and "10 steps" in lines[-1]
+    assert "50 train and 50 test people" in lines[-1] and "10 and then 30 steps" in lines[-1]
 
 
 def test_the_transfer_log_has_a_row_for_each_line(results):
