@@ -97,7 +97,7 @@ def _score_table(rows: dict[str, list[Result]]) -> str:
     for protocol, direction in keys:
         everything = [(name, row) for name, part in rows.items() for row in part]
         chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == (protocol, direction)]
-        where = {"test": protocol, "direction": direction.words}
+        where = {"test": protocol.split(",")[0], "direction": direction.words}
         level = chosen[0][1].chance
         body.append({**where, "model": "chance", "Rank-1": _percent(level["rank1"]), "mAP": _percent(level["mAP"])})
         for name, row in chosen:
