@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from vireid.data.cache import DecodedImages
+from vireid.data.synthvi import mask_path
 from vireid.errors import InputError
 from vireid.sample import Sample
 
@@ -26,11 +27,6 @@ KINDS = ("reference", "silhouette", "cutout", "background")
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-
-
-def mask_path(folder: Path, image: Path) -> Path:
-    """Where the silhouette of an image of a part lies."""
-    return folder / "masks" / image.relative_to(folder).with_suffix(".png")
 
 
 def read(folder: Path, samples: Sequence[Sample]) -> tuple[Pixels, Mask]:

@@ -161,9 +161,9 @@ def network(parts: Parts, kind: str, config: ExperimentConfig, work: Path, devic
 
 def score_network(run: Run, device: str) -> dict[str, dict[str, ByQuery]]:
     """Scores of each query among images changed as those of the training, by part and direction."""
-    result = {}
+    result, method = {}, build_method(run)
     for data in test_sets(run.config):
-        samples, rows = embed_test(build_method(run), data, run.config, device)
+        samples, rows = embed_test(method, data, run.config, device)
         result[data.options.part] = {
             str(way): score_queries(protocols.build(data.options, data.name, samples, way), by_rows(rows))
             for way in Direction

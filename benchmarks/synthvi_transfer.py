@@ -24,6 +24,7 @@ from vireid import config as configuration
 from vireid.atomic import write_text
 from vireid.data import manifest, synthvi
 from vireid.data.cache import decode
+from vireid.data.files import rendered
 from vireid.embedder import Run, build_method, load_run, without_download
 from vireid.errors import InputError
 from vireid.evaluation import protocols
@@ -94,7 +95,7 @@ def describe_data(data: configuration.Named) -> dict[str, object]:
         folders = synthvi.find_parts(data.options.root)
     except InputError:
         return about
-    found = read_json(folders[part if part in folders else next(iter(folders))] / "dataset.json")
+    found = rendered(folders[part if part in folders else next(iter(folders))]) or {}
     facts = ("generator", "preset", "seed", "size", "sites", "identities")
     return about | {name: found[name] for name in facts if name in found}
 

@@ -156,7 +156,7 @@ def check(root: Path) -> Report:
             expected = counts[name] if type(counts.get(name)) is int else "no number in dataset.json"
             report.expect(f"{part}: rows of the manifest, {name}", found[name], expected)
         if about.get("masks"):
-            masks = [_mask(folder, sample.path) for sample in samples]
+            masks = [mask_path(folder, sample.path) for sample in samples]
             there = [mask for mask in masks if mask.is_file()]
             report.expect(f"{part}: silhouettes", len(there), len(samples))
             report.expect_readable(f"{part}: unreadable silhouettes", there)
@@ -164,8 +164,8 @@ def check(root: Path) -> Report:
     return report
 
 
-def _mask(folder: Path, image: Path) -> Path:
-    """Where the silhouette of an image lies."""
+def mask_path(folder: Path, image: Path) -> Path:
+    """Where the silhouette of an image of a part lies; `InputError` if the image is not in the part's folder."""
     if not image.is_relative_to(folder):
         raise InputError(
             f"{folder / 'manifest.csv'}: {image} is not in {folder}, where its silhouette is looked for; "
