@@ -1,10 +1,11 @@
 """Can SynthVI be solved without looking at the person? `python benchmarks/synthvi_probes.py ROOT --output FILE.json`.
 
-ROOT holds `nir/` and `lwir/`, both of `vireid synth --masks` with one seed. By each part's own protocol, both
-directions, beside chance: descriptors that look at colours, at brightness, at the camera's number, at the scene or at
-the outline; and networks, trained with one recipe (synthvi_probe.yaml) on whole images, on silhouettes, on images with
-the person cut out and on the background alone. Intervals are over people. What is finished stays in FILE and in the
-folder of the runs; the same command goes on.
+ROOT holds `nir/`, `lwir/` and `train/`, all of `vireid synth --masks`: the people that are searched for, in both
+spectra, and others, of another seed, that networks are trained on. By each part's own protocol, both directions, beside
+chance: descriptors that look at colours, at brightness, at the camera's number, at the scene or at the outline; and
+networks, trained as the default model is, on whole images, on silhouettes, on images with the person cut out and on the
+background alone. Intervals are over people. What is finished stays in FILE and in the folder of the runs; the same
+command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
@@ -14,7 +15,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,11 @@ from vireid.evaluation.distance import distances
 from vireid.experiment import complete_run, embed_test, test_sets
 from vireid.sample import Direction, Sample
 
-CONFIG = Path(__file__).parent / "synthvi_probe.yaml"
+CONFIGS = Path(__file__).parents[1] / "configs"
+STAGES = ("default_start", "default")  # of the default model: pairs of one instant first, then everything
 RUNS = Path("runs/synthvi-probes")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-PAIRED, LONGER = 0.3, 3  # of the second stage: share of pairs of one instant, length in first stages
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,29 @@ class Part:
     cover: npt.NDArray[np.bool_]
 
 
-Parts = dict[str, Part]
+@dataclass(frozen=True)
+class People:
+    """The parts `nir` and `lwir`: of people to be found, and of others to train networks on."""
+
+    test: dict[str, Part]
+    train: dict[str, Part]
+
+
+def read_people(root: Path) -> People:
+    """Load `nir/`, `lwir/` and `train/` of a root; raises `InputError` if one lacks, or somebody is in both roles."""
+    roles = {}
+    for role, folder in (("test", root), ("train", root / "train")):
+        folders = synthvi.find_parts(folder)
+        if len(folders) < 2:
+            raise InputError(f"{folder} holds part {', '.join(folders)}; expected nir/ and lwir/ of one seed")
+        roles[role] = {name: read_part(name, part) for name, part in folders.items()}
+    seeds = [{(rendered(part.folder) or {}).get("seed") for part in parts.values()} for parts in roles.values()]
+    if both := seeds[0] & seeds[1]:
+        raise InputError(
+            f"{root} and {root / 'train'} are both of seed {both.pop()}, so of the same people; "
+            "render one of them with another --seed"
+        )
+    return People(**roles)
 
 
 def read_part(name: str, folder: Path) -> Part:
@@ -135,34 +158,61 @@ def score(part: Part, distance: Distance) -> dict[str, ByQuery]:
     }
 
 
-def network(parts: Parts, kind: str, config: ExperimentConfig, work: Path, device: str) -> Run:
-    """A network trained on both parts, whose images are changed; images and runs lie in the folder `work`.
+@dataclass(frozen=True)
+class Recipe:
+    """How networks are trained: the stages' configs, one after the other, and the seeds."""
 
-    Images of different moments alone leave a network long at its start, those of one moment do not. So it is trained in
-    two stages: thermal and visible pictures of one instant, then all.
-    """
-    data = work / kind
-    if not data.exists():
-        unfinished = work / f"{kind}.partial"
-        shutil.rmtree(unfinished, ignore_errors=True)
+    stages: tuple[ExperimentConfig, ...]
+    seeds: tuple[int, ...]
+
+
+def read_recipe(changes: Sequence[str], seeds: Sequence[int]) -> Recipe:
+    """The default model's recipe with `changes` (`key=value`) in every stage, held-out people trained on as well."""
+    stages = [configuration.load(CONFIGS / f"{name}.yaml", [*changes, "train.val_identities=0"]) for name in STAGES]
+    return Recipe(tuple(stages), tuple(seeds))
+
+
+def change_all(kind: str, people: People, folder: Path) -> None:
+    """Write all images that networks see, changed; what people cover is that of the people trained on, everywhere."""
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for role, parts in (("train", people.train), ("test", people.test)):
         for name, part in parts.items():
+            seen = [k for k, sample in enumerate(part.samples) if role == "train" or sample.split == "test"]
             changed = [
-                probe_images.change(kind, image, person, part.cover)
-                for image, person in zip(tqdm(part.images, f"{kind}, {name}", leave=False), part.people, strict=True)
+                probe_images.change(kind, part.images[k], part.people[k], people.train[name].cover)
+                for k in tqdm(seen, f"{kind}, {role}, {name}", leave=False)
             ]
-            probe_images.write(unfinished / name, part.folder, part.samples, np.stack(changed))
-        unfinished.rename(data)
-    first = config.override({"data.root": str(data), "data.part": "lwir", "train.paired": 1.0})
-    start = complete_run(first, work / f"{kind}-first-{config.train.seed}", device=device)
-    changes = {"data.part": "all", "train.paired": PAIRED, "train.epochs": LONGER * config.train.epochs}
-    second = first.override(changes | {"train.start_from": str(start)})
-    return load_run(complete_run(second, work / f"{kind}-second-{config.train.seed}", device=device))
+            samples = [part.samples[k] for k in seen]
+            probe_images.write(unfinished / role / name, part.folder, samples, np.stack(changed))
+    unfinished.rename(folder)
 
 
-def score_network(run: Run, device: str) -> dict[str, dict[str, ByQuery]]:
-    """Scores of each query among images changed as those of the training, by part and direction."""
+def network(kind: str, recipe: Recipe, seed: int, data: Path, work: Path, device: str) -> Run:
+    """A network trained on the changed images of the folder `data`; its runs lie in `work`."""
+    start: Path | None = None
+    for stage, config in enumerate(recipe.stages, start=1):
+        start = complete_run(
+            config.override(
+                {
+                    "data.root": str(data / "train"),
+                    "train.seed": seed,
+                    "train.start_from": None if start is None else str(start),
+                }
+            ),
+            work / f"{kind}-{stage}-{seed}",
+            device=device,
+        )
+    assert start is not None
+    return load_run(start)
+
+
+def score_network(run: Run, root: Path, device: str) -> dict[str, dict[str, ByQuery]]:
+    """Scores of each query among the test images of `root`, by part and direction."""
     result, method = {}, build_method(run)
-    for data in test_sets(run.config):
+    for data in test_sets(run.config, root):
         samples, rows = embed_test(method, data, run.config, device)
         result[data.options.part] = {
             str(way): score_queries(protocols.build(data.options, data.name, samples, way), by_rows(rows))
@@ -171,16 +221,18 @@ def score_network(run: Run, device: str) -> dict[str, dict[str, ByQuery]]:
     return result
 
 
-def settings(parts: Parts, config: ExperimentConfig, seeds: list[int]) -> dict[str, Any]:
+def settings(people: People, recipe: Recipe) -> dict[str, Any]:
     """What decides the numbers."""
     facts = ("generator", "preset", "seed", "size", "identities", "counts")
-    about = {name: rendered(part.folder) or {} for name, part in parts.items()}
-    recipe = {key: value for key, value in config.flat().items() if not key.startswith("data.")}
+    data: dict[str, Any] = {}
+    for role, parts in (("test", people.test), ("train", people.train)):
+        about = {name: rendered(part.folder) or {} for name, part in parts.items()}
+        data[role] = {name: {fact: row.get(fact) for fact in facts} for name, row in about.items()}
+    stages = [
+        {key: value for key, value in stage.flat().items() if not key.startswith("data.")} for stage in recipe.stages
+    ]
     images = {"dilation": probe_images.DILATION, "kept": probe_images.KEPT}
-    return {
-        "data": {part: {name: row.get(name) for name in facts} for part, row in about.items()},
-        "recipe": recipe | {"seeds": seeds, "second stage": [PAIRED, LONGER]} | images,
-    }
+    return {"data": data, "recipe": {"stages": stages, "seeds": list(recipe.seeds)}, "images": images}
 
 
 def plain(found: dict[str, ByQuery], **more: Any) -> dict[str, Any]:
@@ -214,20 +266,22 @@ class Report:
         write_text(self.path, json.dumps(self.content, indent=1) + "\n")
 
 
-def probe(parts: Parts, report: Report, config: ExperimentConfig, seeds: list[int], work: Path, device: str) -> None:
+def probe(people: People, report: Report, recipe: Recipe, work: Path, device: str) -> None:
     """All probes of all parts; the networks' images and runs are left in the folder `work`."""
-    for part in parts.values():
+    for part in people.test.values():
         for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
             if report.lacks(part.name, name):
                 report.add(part.name, name, plain(score(part, make(part))))
     for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
-        if not any(report.lacks(part, f"trained on {kind}") for part in parts):
+        if not any(report.lacks(part, f"trained on {kind}") for part in people.test):
             continue
+        data = work / kind
+        change_all(kind, people, data)
         runs = [
-            score_network(network(parts, kind, config.override({"train.seed": seed}), work, device), device)
-            for seed in seeds
+            score_network(network(kind, recipe, seed, data, work, device), data / "test", device)
+            for seed in recipe.seeds
         ]
-        for part in parts:
+        for part in people.test:
             whole = {way: mean_of([run[part][way] for run in runs]) for way in map(str, Direction)}
             means = {way: [run[part][way].scores.mean(0).tolist() for run in runs] for way in map(str, Direction)}
             report.add(part, f"trained on {kind}", plain(whole, seeds=means))
@@ -251,29 +305,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=400,
-        help=f"of the first stage, a multiple of 50; the second has {LONGER} times as many",
-    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes of both stages of the recipe"
+    )
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder for images and runs; default: {RUNS}")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     try:
         require_writable(options.output)
-        if options.steps < 50 or options.steps % 50:
-            raise InputError(f"--steps {options.steps}: give a multiple of 50")
-        config = configuration.load(CONFIG, [f"train.epochs={options.steps // 50}"])
-        folders = synthvi.find_parts(options.root)
-        if len(folders) < 2:
-            raise InputError(f"{options.root} holds part {', '.join(folders)}; expected nir/ and lwir/ of one seed")
-        parts = {name: read_part(name, folder) for name, folder in folders.items()}
-        report = Report(options.output, settings(parts, config, options.seeds))
+        recipe = read_recipe(options.set, options.seeds)
+        people = read_people(options.root)
+        report = Report(options.output, settings(people, recipe))
         options.runs.mkdir(parents=True, exist_ok=True)
         os.environ["VIREID_CACHE"] = str(options.runs / "cache")  # goes with the images that it is of
-        probe(parts, report, config, options.seeds, options.runs, options.device)
+        probe(people, report, recipe, options.runs, options.device)
     except InputError as error:
         sys.exit(f"synthvi_probes: {error}")
     print(text(report.content))

@@ -35,21 +35,24 @@ def probes() -> str:
         for probe, row in rows.items():
             cells = [_with_interval(row[way][name]) for way in WAYS for name in ("rank1", "mAP")]
             lines.append(f"| {part} | {probe} | {' | '.join(cells)} |")
-    recipe, data = content["settings"]["recipe"], content["settings"]["data"]
-    people = "; ".join(f"{part}: {_people(about)}" for part, about in data.items())
-    first = recipe["train.epochs"] * recipe["train.steps_per_epoch"]
-    _, longer = recipe["second stage"]
+    stages, seeds = content["settings"]["recipe"]["stages"], content["settings"]["recipe"]["seeds"]
+    data = content["settings"]["data"]
+    people = "; ".join(f"{part}: {_people(about, 'test')}" for part, about in data["test"].items())
+    steps = " and then ".join(str(stage["train.epochs"] * stage["train.steps_per_epoch"]) for stage in stages)
+    last = stages[-1]
     note = (
         f"In percent, with 95 % intervals over people; **bold**: above chance by more than its interval. {people}. "
-        f"Networks: {first} and then {longer * first} steps from random weights, "
-        f"seeds {', '.join(map(str, recipe['seeds']))}, {recipe['images.height']}x{recipe['images.width']}."
+        f"Networks: {steps} steps from random weights on {_people(data['train']['nir'], 'train', 'test')} of seed "
+        f"{data['train']['nir']['seed']}; seeds {', '.join(map(str, seeds))} of training, "
+        f"{2 * last['train.identities'] * last['train.images_per_modality']} images of "
+        f"{last['images.height']}x{last['images.width']} a step."
     )
     return "\n".join([*lines, "", note])
 
 
-def _people(about: dict[str, Any]) -> str:
-    counts = " and ".join(f"{count} {split}" for split, count in about["identities"].items())
-    return f"generator {about['generator']}, preset {about['preset']}, {counts} people"
+def _people(about: dict[str, Any], *splits: str) -> str:
+    count = sum(about["identities"][split] for split in splits)
+    return f"generator {about['generator']}, preset {about['preset']}, {count} people"
 
 
 def _with_interval(score: dict[str, float]) -> str:

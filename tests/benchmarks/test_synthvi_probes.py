@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 import synthvi_probes
 from trees import make_synthvi, save
 
-from vireid import config as configuration
 from vireid.data import synthvi
 from vireid.errors import InputError
 
@@ -120,17 +120,25 @@ def test_a_changed_part_is_read_as_the_part_it_was(nir, tmp_path):
     assert facts[0] == facts[1]
 
 
-def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch):
-    root = tmp_path / "set"
-    folders = {part: with_masks(root / part, part, identities=6, images=2) for part in ("nir", "lwir")}
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """People to be found, and others to train on."""
+    root = tmp_path_factory.mktemp("set")
+    for folder, seed in ((root, 0), (root / "train", 1)):
+        for part in ("nir", "lwir"):
+            with_masks(folder / part, part, identities=6, images=2, seed=seed)
+    return root
+
+
+def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monkeypatch):
     small = ["train.epochs=1", "train.steps_per_epoch=1", "train.identities=2", "images.height=32", "images.width=16"]
-    config = configuration.load(synthvi_probes.CONFIG, [*small, "images.augment.pad=1"])
     file = tmp_path / "probes.json"
 
-    def run(seeds):
-        parts = {part: synthvi_probes.read_part(part, folder) for part, folder in folders.items()}
-        report = synthvi_probes.Report(file, synthvi_probes.settings(parts, config, seeds))
-        synthvi_probes.probe(parts, report, config, seeds, tmp_path, "cpu")
+    def run(seed):
+        people = synthvi_probes.read_people(root)
+        recipe = synthvi_probes.read_recipe([*small, "images.augment.pad=1"], [seed])
+        report = synthvi_probes.Report(file, synthvi_probes.settings(people, recipe))
+        synthvi_probes.probe(people, report, recipe, tmp_path, "cpu")
         return report.content
 
     stages = []
@@ -142,27 +150,35 @@ def test_probes_are_written_kept_and_not_mixed_with_others(tmp_path, monkeypatch
         return complete_run(config, run, **more)
 
     monkeypatch.setattr(synthvi_probes, "complete_run", watched)
-    content = run([0])
+    content = run(0)
     for rows in json.loads(file.read_text())["parts"].values():
         assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
     # Pairs of one moment first, then everything, and each kind of images for itself.
     assert stages == [
         stage
         for kind in probe_images.KINDS
-        for stage in (
-            (f"{kind}-first-0", "lwir", 1.0, None),
-            (f"{kind}-second-0", "all", synthvi_probes.PAIRED, f"{kind}-first-0"),
-        )
+        for stage in ((f"{kind}-1-0", "lwir", 1.0, None), (f"{kind}-2-0", "all", 0.3, f"{kind}-1-0"))
     ]
+    # Those that networks are tested on are of the set itself, and nobody is in both.
+    assert content["settings"]["data"]["test"]["nir"]["seed"] == 0
+    assert {s.split for s in synthvi.load(synthvi.Config(root=tmp_path / "cutout" / "test", part="nir"))} == {"test"}
     assert "trained on background" in synthvi_probes.text(content)
     monkeypatch.setattr(synthvi_probes, "network", None)  # nothing is trained twice
-    assert run([0]) == json.loads(file.read_text())
+    assert run(0) == json.loads(file.read_text())
     with pytest.raises(InputError, match="other data or settings"):
-        run([1])
+        run(1)
     for text in ("{", "[]", json.dumps(content | {"format": 1})):
         file.write_text(text)
         with pytest.raises(InputError, match="no probes"):
-            run([0])
+            run(0)
+
+
+def test_people_to_train_on_are_others(root, tmp_path):
+    shutil.copytree(root, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set" / "train")
+    shutil.copytree(root, tmp_path / "set" / "train", ignore=shutil.ignore_patterns("train"))
+    with pytest.raises(InputError, match="same people"):
+        synthvi_probes.read_people(tmp_path / "set")
 
 
 def test_a_set_without_silhouettes_is_refused(tmp_path):
