@@ -1,4 +1,4 @@
-"""What the probes of SynthVI look at: images less the person, less the scene, or both of them as a shape.
+"""What the probes of SynthVI look at: the outline alone, or the scene alone.
 
 A masked part is a folder of `vireid synth --masks`: `manifest.csv`, `dataset.json`, `images/` and, for each image, its
 silhouette `masks/<path of the image>.png`. Shapes: N images, H and W height and width in pixels.
@@ -23,7 +23,7 @@ from vireid.sample import Sample
 HEIGHT, WIDTH = 96, 48
 DILATION = 2  # pixels of HEIGHT x WIDTH around the person that count as the person: blur and compression spread it
 KEPT = 0.15  # share of the image that `background` leaves, the same pixels in every image
-KINDS = ("reference", "silhouette", "cutout", "background")
+KINDS = ("silhouette", "background")
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -66,30 +66,21 @@ def change(kind: str, image: Pixels, person: Mask, cover: Mask) -> Pixels:
     """An image `(3, H, W)` as a probe sees it.
 
     Args:
-        kind: `reference`, the image as it is; `silhouette`, white where the person is; `cutout`, the person filled with
-            the mean of the rest, so that scene and outline remain; `background`, all of `cover` filled with the mean of
-            the scene outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person
-            remains, of the outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
+        kind: `silhouette`, white where the person is; `background`, all of `cover` filled with the mean of the scene
+            outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of the
+            outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
         image: the image.
         person: `(H, W)`.
         cover: `(H, W)` of `common_cover`.
     """
-    if kind == "reference":
-        return image
     if kind == "silhouette":
         return np.repeat(person[None] * np.uint8(255), 3, axis=0)
-    if kind == "cutout":
-        return _filled(image, person, ~person)
     scene = ~cover & ~person
+    color = np.full(3, 128.0)
     if scene.any():
         nearest = distance_transform_edt(~scene, return_distances=False, return_indices=True)
-        image = image[:, nearest[0], nearest[1]]
-    return _filled(image, cover, scene)
-
-
-def _filled(image: Pixels, hole: Mask, rest: Mask) -> Pixels:
-    color = image[:, rest].mean(1) if rest.any() else np.full(3, 128.0)
-    return np.where(hole, np.round(color).astype(np.uint8)[:, None, None], image)
+        image, color = image[:, nearest[0], nearest[1]], image[:, scene].mean(1)
+    return np.where(cover, np.round(color).astype(np.uint8)[:, None, None], image)
 
 
 def write(folder: Path, source: Path, samples: Sequence[Sample], images: Pixels) -> None:

@@ -3,14 +3,14 @@
 ROOT holds `nir/`, `lwir/` and `train/`, all of `vireid synth --masks`: the people that are searched for, in both
 spectra, and others, of another seed, that networks are trained on. By each part's own protocol, both directions, beside
 chance: descriptors that look at colours, at brightness, at the camera's number, at the scene or at the outline; and
-networks, trained as the default model is, on whole images, on silhouettes, on images with the person cut out and on the
-background alone. Intervals are over people. What is finished stays in FILE and in the folder of the runs; the same
-command goes on.
+networks, trained on silhouettes or on the background alone as the default model was on whole images. Intervals are over
+people. What is finished stays in FILE and in the folder of the runs; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import probe_images
-from intervals import ByQuery, Distance, mean_of, score_queries, summarise
+from intervals import ByQuery, Distance, score_queries, summarise
 from tqdm import tqdm
 
 from vireid import config as configuration
@@ -41,6 +41,7 @@ from vireid.sample import Direction, Sample
 CONFIGS = Path(__file__).parents[1] / "configs"
 STAGES = ("default_start", "default")  # of the default model: pairs of one instant first, then everything
 RUNS = Path("runs/synthvi-probes")
+PLACES = ("data.root", "train.start_from")  # settings that say where, not how
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FORMAT = 3
 
@@ -61,6 +62,7 @@ class Part:
 class People:
     """The parts `nir` and `lwir`: of people to be found, and of others to train networks on."""
 
+    root: Path
     test: dict[str, Part]
     train: dict[str, Part]
 
@@ -79,7 +81,7 @@ def read_people(root: Path) -> People:
             f"{root} and {root / 'train'} are both of seed {both.pop()}, so of the same people; "
             "render one of them with another --seed"
         )
-    return People(**roles)
+    return People(root, **roles)
 
 
 def read_part(name: str, folder: Path) -> Part:
@@ -158,18 +160,21 @@ def score(part: Part, distance: Distance) -> dict[str, ByQuery]:
     }
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How networks are trained: the stages' configs, one after the other, and the seeds."""
-
-    stages: tuple[ExperimentConfig, ...]
-    seeds: tuple[int, ...]
+def read_recipe(changes: Sequence[str] = ()) -> list[ExperimentConfig]:
+    """The stages of the default model's training, with `changes` (`key=value`) in each."""
+    return [configuration.load(CONFIGS / f"{name}.yaml", changes) for name in STAGES]
 
 
-def read_recipe(changes: Sequence[str], seeds: Sequence[int]) -> Recipe:
-    """The default model's recipe with `changes` (`key=value`) in every stage, held-out people trained on as well."""
-    stages = [configuration.load(CONFIGS / f"{name}.yaml", [*changes, "train.val_identities=0"]) for name in STAGES]
-    return Recipe(tuple(stages), tuple(seeds))
+def require_reference(reference: Run, recipe: Sequence[ExperimentConfig]) -> None:
+    """Raise `InputError` unless a run was trained by the last stage of the recipe."""
+    was, wanted = reference.config.flat(), recipe[-1].flat()
+    differing = [key for key in wanted if key not in PLACES and was.get(key) != wanted[key]]
+    if differing:
+        key = differing[0]
+        raise InputError(
+            f"{reference.path} was trained with {key} {was.get(key)}, other networks would be with {wanted[key]}; "
+            "make default first, or undo the change"
+        )
 
 
 def change_all(kind: str, people: People, folder: Path) -> None:
@@ -190,23 +195,13 @@ def change_all(kind: str, people: People, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def network(kind: str, recipe: Recipe, seed: int, data: Path, work: Path, device: str) -> Run:
+def network(kind: str, recipe: Sequence[ExperimentConfig], data: Path, work: Path, device: str) -> Run:
     """A network trained on the changed images of the folder `data`; its runs lie in `work`."""
-    start: Path | None = None
-    for stage, config in enumerate(recipe.stages, start=1):
-        start = complete_run(
-            config.override(
-                {
-                    "data.root": str(data / "train"),
-                    "train.seed": seed,
-                    "train.start_from": None if start is None else str(start),
-                }
-            ),
-            work / f"{kind}-{stage}-{seed}",
-            device=device,
-        )
-    assert start is not None
-    return load_run(start)
+    start: dict[str, Any] = {}
+    for name, stage in zip(STAGES, recipe, strict=True):
+        run = complete_run(stage.override({"data.root": str(data), **start}), work / f"{kind}-{name}", device=device)
+        start = {"train.start_from": str(run)}
+    return load_run(run)
 
 
 def score_network(run: Run, root: Path, device: str) -> dict[str, dict[str, ByQuery]]:
@@ -221,23 +216,24 @@ def score_network(run: Run, root: Path, device: str) -> dict[str, dict[str, ByQu
     return result
 
 
-def settings(people: People, recipe: Recipe) -> dict[str, Any]:
+def settings(people: People, recipe: Sequence[ExperimentConfig], reference: Run) -> dict[str, Any]:
     """What decides the numbers."""
     facts = ("generator", "preset", "seed", "size", "identities", "counts")
     data: dict[str, Any] = {}
     for role, parts in (("test", people.test), ("train", people.train)):
         about = {name: rendered(part.folder) or {} for name, part in parts.items()}
         data[role] = {name: {fact: row.get(fact) for fact in facts} for name, row in about.items()}
-    stages = [
-        {key: value for key, value in stage.flat().items() if not key.startswith("data.")} for stage in recipe.stages
-    ]
+    stages = [{key: value for key, value in stage.flat().items() if key not in PLACES} for stage in recipe]
+    weights = hashlib.sha256()
+    for name, values in sorted(reference.weights.items()):
+        weights.update(name.encode() + values.float().numpy().tobytes())
     images = {"dilation": probe_images.DILATION, "kept": probe_images.KEPT}
-    return {"data": data, "recipe": {"stages": stages, "seeds": list(recipe.seeds)}, "images": images}
+    return {"data": data, "recipe": stages, "reference": weights.hexdigest()[:16], "images": images}
 
 
-def plain(found: dict[str, ByQuery], **more: Any) -> dict[str, Any]:
+def plain(found: dict[str, ByQuery]) -> dict[str, Any]:
     """An entry of the file."""
-    return {way: summarise(part) for way, part in found.items()} | more
+    return {way: summarise(part) for way, part in found.items()}
 
 
 class Report:
@@ -266,25 +262,29 @@ class Report:
         write_text(self.path, json.dumps(self.content, indent=1) + "\n")
 
 
-def probe(people: People, report: Report, recipe: Recipe, work: Path, device: str) -> None:
+def probe(
+    people: People,
+    report: Report,
+    recipe: Sequence[ExperimentConfig],
+    reference: Run,
+    work: Path,
+    device: str,
+) -> None:
     """All probes of all parts; the networks' images and runs are left in the folder `work`."""
     for part in people.test.values():
         for name, make in tqdm(DESCRIPTORS.items(), f"{part.name}: descriptors", unit="probe"):
             if report.lacks(part.name, name):
                 report.add(part.name, name, plain(score(part, make(part))))
-    for kind in tqdm(probe_images.KINDS, "trained", unit="kind"):
-        if not any(report.lacks(part, f"trained on {kind}") for part in people.test):
+    for kind in tqdm(("whole image", *probe_images.KINDS), "networks", unit="kind"):
+        name = f"network: {kind}"
+        if not any(report.lacks(part, name) for part in people.test):
             continue
-        data = work / kind
-        change_all(kind, people, data)
-        runs = [
-            score_network(network(kind, recipe, seed, data, work, device), data / "test", device)
-            for seed in recipe.seeds
-        ]
-        for part in people.test:
-            whole = {way: mean_of([run[part][way] for run in runs]) for way in map(str, Direction)}
-            means = {way: [run[part][way].scores.mean(0).tolist() for run in runs] for way in map(str, Direction)}
-            report.add(part, f"trained on {kind}", plain(whole, seeds=means))
+        run, tested = reference, people.root
+        if kind in probe_images.KINDS:
+            change_all(kind, people, work / kind)
+            run, tested = network(kind, recipe, work / kind / "train", work, device), work / kind / "test"
+        for part, found in score_network(run, tested, device).items():
+            report.add(part, name, plain(found))
 
 
 def text(content: dict[str, Any]) -> str:
@@ -305,21 +305,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="changes of both stages of the recipe"
-    )
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder for images and runs; default: {RUNS}")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     try:
         require_writable(options.output)
-        recipe = read_recipe(options.set, options.seeds)
+        recipe, reference = read_recipe(), load_run("default")
+        require_reference(reference, recipe)
         people = read_people(options.root)
-        report = Report(options.output, settings(people, recipe))
+        report = Report(options.output, settings(people, recipe, reference))
         options.runs.mkdir(parents=True, exist_ok=True)
         os.environ["VIREID_CACHE"] = str(options.runs / "cache")  # goes with the images that it is of
-        probe(people, report, recipe, options.runs, options.device)
+        probe(people, report, recipe, reference, options.runs, options.device)
     except InputError as error:
         sys.exit(f"synthvi_probes: {error}")
     print(text(report.content))

@@ -35,17 +35,14 @@ def probes() -> str:
         for probe, row in rows.items():
             cells = [_with_interval(row[way][name]) for way in WAYS for name in ("rank1", "mAP")]
             lines.append(f"| {part} | {probe} | {' | '.join(cells)} |")
-    stages, seeds = content["settings"]["recipe"]["stages"], content["settings"]["recipe"]["seeds"]
-    data = content["settings"]["data"]
+    stages, data = content["settings"]["recipe"], content["settings"]["data"]
     people = "; ".join(f"{part}: {_people(about, 'test')}" for part, about in data["test"].items())
     steps = " and then ".join(str(stage["train.epochs"] * stage["train.steps_per_epoch"]) for stage in stages)
     last = stages[-1]
     note = (
         f"In percent, with 95 % intervals over people; **bold**: above chance by more than its interval. {people}. "
         f"Networks: {steps} steps from random weights on {_people(data['train']['nir'], 'train', 'test')} of seed "
-        f"{data['train']['nir']['seed']}; seeds {', '.join(map(str, seeds))} of training, "
-        f"{2 * last['train.identities'] * last['train.images_per_modality']} images of "
-        f"{last['images.height']}x{last['images.width']} a step."
+        f"{data['train']['nir']['seed']}, {last['images.height']}x{last['images.width']}, one training each."
     )
     return "\n".join([*lines, "", note])
 

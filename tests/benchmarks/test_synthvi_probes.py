@@ -44,11 +44,10 @@ def test_the_silhouette_knows_nothing_but_the_outline():
     assert np.array_equal(*shapes) and set(np.unique(shapes[0])) == {0, 255}
 
 
-@pytest.mark.parametrize("kind", ["cutout", "background"])
-def test_scenes_do_not_know_the_person_s_colours(kind):
+def test_the_background_does_not_know_the_person_s_colours():
     dark, bright = scene((9, 9, 9), (200, 1, 1)), scene((250, 240, 230), (200, 1, 1))
     cover = probe_images.common_cover(dark[1][None])
-    changed = [probe_images.change(kind, *each, cover) for each in (dark, bright)]
+    changed = [probe_images.change("background", *each, cover) for each in (dark, bright)]
     assert np.array_equal(*changed) and (changed[0] == np.reshape((200, 1, 1), (3, 1, 1))).all()
 
 
@@ -130,15 +129,18 @@ def root(tmp_path_factory):
     return root
 
 
+SMALL = ["epochs=1", "steps_per_epoch=1", "identities=2", "val_identities=0", "start_from=null"]
+
+
 def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monkeypatch):
-    small = ["train.epochs=1", "train.steps_per_epoch=1", "train.identities=2", "images.height=32", "images.width=16"]
+    changes = [*(f"train.{each}" for each in SMALL), "images.height=32", "images.width=16", "images.augment.pad=1"]
+    recipe, reference = synthvi_probes.read_recipe(changes), synthvi_probes.load_run("default")
     file = tmp_path / "probes.json"
 
-    def run(seed):
+    def run(recipe=recipe):
         people = synthvi_probes.read_people(root)
-        recipe = synthvi_probes.read_recipe([*small, "images.augment.pad=1"], [seed])
-        report = synthvi_probes.Report(file, synthvi_probes.settings(people, recipe))
-        synthvi_probes.probe(people, report, recipe, tmp_path, "cpu")
+        report = synthvi_probes.Report(file, synthvi_probes.settings(people, recipe, reference))
+        synthvi_probes.probe(people, report, recipe, reference, tmp_path, "cpu")
         return report.content
 
     stages = []
@@ -150,27 +152,39 @@ def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monke
         return complete_run(config, run, **more)
 
     monkeypatch.setattr(synthvi_probes, "complete_run", watched)
-    content = run(0)
+    content = run()
     for rows in json.loads(file.read_text())["parts"].values():
-        assert list(rows) == [*synthvi_probes.DESCRIPTORS, *(f"trained on {kind}" for kind in probe_images.KINDS)]
+        networks = [f"network: {kind}" for kind in ("whole image", *probe_images.KINDS)]
+        assert list(rows) == [*synthvi_probes.DESCRIPTORS, *networks]
     # Pairs of one moment first, then everything, and each kind of images for itself.
     assert stages == [
         stage
         for kind in probe_images.KINDS
-        for stage in ((f"{kind}-1-0", "lwir", 1.0, None), (f"{kind}-2-0", "all", 0.3, f"{kind}-1-0"))
+        for stage in (
+            (f"{kind}-default_start", "lwir", 1.0, None),
+            (f"{kind}-default", "all", 0.3, f"{kind}-default_start"),
+        )
     ]
     # Those that networks are tested on are of the set itself, and nobody is in both.
     assert content["settings"]["data"]["test"]["nir"]["seed"] == 0
-    assert {s.split for s in synthvi.load(synthvi.Config(root=tmp_path / "cutout" / "test", part="nir"))} == {"test"}
-    assert "trained on background" in synthvi_probes.text(content)
+    tested = synthvi.load(synthvi.Config(root=tmp_path / "background" / "test", part="nir"))
+    assert {sample.split for sample in tested} == {"test"}
+    assert "network: background" in synthvi_probes.text(content)
     monkeypatch.setattr(synthvi_probes, "network", None)  # nothing is trained twice
-    assert run(0) == json.loads(file.read_text())
+    assert run() == json.loads(file.read_text())
     with pytest.raises(InputError, match="other data or settings"):
-        run(1)
+        run(synthvi_probes.read_recipe([*changes, "train.seed=1"]))
     for text in ("{", "[]", json.dumps(content | {"format": 1})):
         file.write_text(text)
         with pytest.raises(InputError, match="no probes"):
-            run(0)
+            run()
+
+
+def test_the_default_model_is_the_reference_for_its_own_recipe_only():
+    reference = synthvi_probes.load_run("default")
+    synthvi_probes.require_reference(reference, synthvi_probes.read_recipe())
+    with pytest.raises(InputError, match=r"train\.seed 0, other networks would be with 5"):
+        synthvi_probes.require_reference(reference, synthvi_probes.read_recipe(["train.seed=5"]))
 
 
 def test_people_to_train_on_are_others(root, tmp_path):
