@@ -1,0 +1,1 @@
+"""Galleries: person crops with their embeddings, kept, filtered and searched."""
