@@ -5,6 +5,7 @@ Shapes: N images, D embedding size, H and W image height and width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def load_run(run: str | Path) -> Run:
     return Run(path, config, state["model"], state["num_identities"], state["epoch"])
 
 
+def fingerprint(run: Run) -> str:
+    """A name for what decides a run's embeddings: its weights and the size of its images; 16 hexadecimal digits."""
+    digest = blake2b(f"{run.config.images.height}x{run.config.images.width}".encode(), digest_size=8)
+    for name, values in sorted(run.weights.items()):
+        if "classifier" not in name:
+            digest.update(name.encode() + values.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def require_run(path: Path) -> None:
     """Raise `InputError` unless `path` is a run folder."""
     if not path.is_dir():
@@ -107,11 +117,20 @@ def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, ski
 class Embedder:
     """Turns person crops into L2-normalised embeddings; made by `vireid.load`."""
 
-    def __init__(self, method: Method, height: int, width: int, device: torch.device, batch_size: int = 128) -> None:
+    def __init__(
+        self, method: Method, height: int, width: int, device: torch.device, fingerprint: str, batch_size: int = 128
+    ) -> None:
         self.method = method.to(device)
+        self.fingerprint = fingerprint
         self.height, self.width = height, width
         self.device = device
         self.batch_size = batch_size
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        black = torch.zeros(1, 3, self.height, self.width, dtype=torch.uint8)
+        return int(extract(self.method, black, np.zeros(1, np.int64), device=self.device, progress=False).shape[1])
 
     def embed(
         self, images: Sequence[str | Path | np.ndarray], modality: str | Modality | Sequence[Modality]
@@ -162,4 +181,5 @@ def load(run: str | Path, *, device: str = "auto") -> Embedder:
     """
     loaded = load_run(run)
     images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
-    return Embedder(build_method(loaded), images.height, images.width, resolve_device(device), batch_size)
+    place, name = resolve_device(device), fingerprint(loaded)
+    return Embedder(build_method(loaded), images.height, images.width, place, name, batch_size)

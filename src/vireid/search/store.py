@@ -9,6 +9,7 @@ Shapes: Q queries, D embedding size.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,12 +111,16 @@ def open_store(uri: str) -> VectorStore:
     return _kind(uri).open_store(uri)
 
 
-def _kind(uri: str) -> Any:
-    """The module that serves an address."""
-    if re.match(r"(https?|tcp|unix)://", uri) or uri.endswith(".db"):
-        from vireid.search import milvus
+class _Kind(Protocol):
+    """A module that serves addresses of one kind."""
 
-        return milvus
-    from vireid.search import lance
+    def exists(self, uri: str) -> bool: ...
+    def create(self, uri: str, facts: Facts) -> VectorStore: ...
+    def open_store(self, uri: str) -> VectorStore: ...
 
-    return lance
+
+def _kind(uri: str) -> _Kind:
+    served = "milvus" if re.match(r"(https?|tcp|unix)://", uri) or uri.endswith(".db") else "lance"
+    module: Any = import_module(f"vireid.search.{served}")
+    kind: _Kind = module
+    return kind

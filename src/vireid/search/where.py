@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from vireid.errors import InputError
 from vireid.sample import Modality
 
+LATEST = 253_402_300_800.0  # the year 10000, where ISO 8601 with four digits ends
+
 
 @dataclass(frozen=True)
 class Where:
@@ -48,17 +50,18 @@ def parse_time(text: str) -> float:
     Raises:
         InputError: it is neither.
     """
+    wrong = InputError(f"time '{text}': expected ISO 8601 such as 2026-03-01T18:30:00 or seconds since 1970")
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(
-            f"time '{text}': expected ISO 8601 such as 2026-03-01T18:30:00 or seconds since 1970"
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise wrong from None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not abs(seconds) < LATEST:
+        raise wrong
+    return seconds
 
 
 def show_time(seconds: float) -> str:

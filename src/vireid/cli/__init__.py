@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vireid.cli import gallery
 from vireid.errors import InputError, Stopped
 from vireid.version import __version__
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before using it.")
 app.add_typer(data_app, name="data")
+app.add_typer(gallery.index_app, name="index")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
@@ -290,6 +292,9 @@ def embed(
     embed_source(source, output, model=model, modality=modality, device=device)
 
 
+app.command()(gallery.search)
+
+
 def _size(text: str | None, least: tuple[int, int] = (16, 8)) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -365,7 +370,3 @@ def _show_warning(
 def _fail(message: str, status: int) -> NoReturn:
     print(f"vireid: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()
