@@ -267,5 +267,5 @@ def _unwritable(uri: str, error: Exception) -> InputError:
 
 
 def _line(error: Exception) -> str:
-    """The first line of a message, without the places in LanceDB's source that follow."""
-    return str(error).splitlines()[0].split(", /")[0]
+    """The first line of a message, without LanceDB's kind of error before it and the place in its source after it."""
+    return re.sub(r"^lance error: (LanceError\(\w+\): )?|, /.*", "", str(error).splitlines()[0])

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -270,8 +271,8 @@ def _connect(uri: str) -> Any:
     try:
         from pymilvus import MilvusClient, MilvusException
 
-        if _local(uri):
-            import milvus_lite  # noqa: F401
+        if _local(uri) and find_spec("milvus_lite") is None:
+            raise ImportError
     except ImportError:
         raise InputError("this needs pymilvus: pip install 'vireid[milvus]'") from None
     # What they log, with a traceback on the terminal, comes as an exception too.
