@@ -465,7 +465,10 @@ def test_a_block_without_a_readable_image(run, tmp_path):
     assert result.embeddings.shape == (1, 512) and len(result.unreadable) == 2
 
 
-@pytest.mark.parametrize("command", ["demo", "synth", "train", "evaluate", "profile", "embed", "data check"])
+COMMANDS = ["demo", "synth", "train", "evaluate", "profile", "embed", "data check", "search"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "index add", "index remove", "index list", "index optimize"])
 def test_every_help_has_an_example(capfd, command):
     status, out, _ = call(capfd, *command.split(), "--help")
     assert status == 0

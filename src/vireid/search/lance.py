@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vireid.errors import InputError
-from vireid.search.store import COLUMNS, FORMAT, Facts, schema
+from vireid.search.store import COLUMNS, Facts, read_facts, schema
 from vireid.search.where import EVERYTHING, Where
 
 TABLE = "crops"
@@ -90,7 +90,7 @@ def open_store(uri: str) -> "LanceStore":
         raise InputError(
             f"gallery '{uri}' cannot be read ({_line(error)}); mend its rights or take another copy"
         ) from None
-    return LanceStore(uri, table, _facts(uri, table.schema.metadata or {}))
+    return LanceStore(uri, table, read_facts((table.schema.metadata or {}).get(FACTS), uri))
 
 
 class LanceStore:
@@ -231,19 +231,6 @@ def _sql(where: Where) -> str | None:
 def _quoted(text: str) -> str:
     """An SQL string; nothing but the quote has a meaning in it."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _facts(uri: str, metadata: dict[bytes, bytes]) -> Facts:
-    try:
-        written = json.loads(metadata[FACTS])
-    except (KeyError, ValueError):
-        raise InputError(f"'{uri}' holds a table {TABLE} that is no gallery; give the folder of a gallery") from None
-    if written.get("format") != FORMAT:
-        raise InputError(
-            f"gallery '{uri}' is of format {written.get('format')}, this vireid reads {FORMAT}; "
-            "use the vireid that made it, or add the crops to a new gallery"
-        )
-    return Facts(**written)
 
 
 def _folder(uri: str) -> Path:

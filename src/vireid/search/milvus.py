@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vireid.errors import InputError
-from vireid.search.store import COLUMNS, FORMAT, Facts, schema
+from vireid.search.store import COLUMNS, Facts, read_facts, schema
 from vireid.search.where import EVERYTHING, Where
 
 COLLECTION = "crops"
@@ -97,7 +97,7 @@ def open_store(uri: str) -> "MilvusStore":
     client = _connect(uri)
     with _told(uri):
         properties = client.describe_collection(COLLECTION).get("properties") or {}
-        facts = _facts(uri, properties)
+        facts = read_facts(properties.get(FACTS), uri)
         client.load_collection(COLLECTION)
     return MilvusStore(uri, client, facts)
 
@@ -248,19 +248,6 @@ def _expression(where: Where) -> str:
 def _quoted(text: str) -> str:
     """A string of a filter; milvus-lite knows these escapes only, and a server knows them too."""
     return '"' + text.translate(ESCAPES) + '"'
-
-
-def _facts(uri: str, properties: dict[str, str]) -> Facts:
-    try:
-        written = json.loads(properties[FACTS])
-    except (KeyError, ValueError):
-        raise InputError(f"'{uri}' holds a collection {COLLECTION} that is no gallery; give another address") from None
-    if written.get("format") != FORMAT:
-        raise InputError(
-            f"gallery '{uri}' is of format {written.get('format')}, this vireid reads {FORMAT}; "
-            "use the vireid that made it, or add the crops to a new gallery"
-        )
-    return Facts(**written)
 
 
 def _local(uri: str) -> bool:

@@ -6,6 +6,7 @@ trying, a `.db` file of milvus-lite). Both pass one suite of contract tests.
 Shapes: Q queries, D embedding size.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vireid.errors import InputError
 from vireid.search.where import EVERYTHING, Where
 
 FORMAT = 1
@@ -109,6 +111,20 @@ def create(uri: str, facts: Facts) -> VectorStore:
 def open_store(uri: str) -> VectorStore:
     """The gallery at an address; raises `InputError` if there is none or it is of another kind or version."""
     return _kind(uri).open_store(uri)
+
+
+def read_facts(written: bytes | str | None, uri: str) -> Facts:
+    """What `asdict(facts)` as JSON says; raises `InputError` for anything else, or for a gallery of another format."""
+    try:
+        facts = json.loads(written or "")
+    except ValueError:
+        raise InputError(f"what is at '{uri}' is no gallery; give the address of a gallery, or a new one") from None
+    if facts.get("format") != FORMAT:
+        raise InputError(
+            f"gallery '{uri}' is of format {facts.get('format')}, this vireid reads {FORMAT}; "
+            "use the vireid that made it, or add the crops to a new gallery"
+        )
+    return Facts(**facts)
 
 
 class _Kind(Protocol):
