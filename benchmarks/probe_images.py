@@ -67,9 +67,9 @@ def change(kind: str, image: Pixels, person: Mask, cover: Mask) -> Pixels:
 
     Args:
         kind: `silhouette`, white where the person is; `person`, the image where the person is; both black elsewhere, so
-            that they differ in what is inside the outline; `background`, all of `cover` filled with the mean of the scene
-            outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of the
-            outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
+            that they differ in what is inside the outline; `background`, all of `cover` filled with the mean of the
+            scene outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of
+            the outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
         image: the image.
         person: `(H, W)`.
         cover: `(H, W)` of `common_cover`.
