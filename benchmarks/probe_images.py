@@ -23,7 +23,7 @@ from vireid.sample import Sample
 HEIGHT, WIDTH = 96, 48
 DILATION = 2  # pixels of HEIGHT x WIDTH around the person that count as the person: blur and compression spread it
 KEPT = 0.15  # share of the image that `background` leaves, the same pixels in every image
-KINDS = ("silhouette", "background")
+KINDS = ("silhouette", "person", "background")
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -66,15 +66,18 @@ def change(kind: str, image: Pixels, person: Mask, cover: Mask) -> Pixels:
     """An image `(3, H, W)` as a probe sees it.
 
     Args:
-        kind: `silhouette`, white where the person is; `background`, all of `cover` filled with the mean of the scene
-            outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of the
-            outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
+        kind: `silhouette`, white where the person is; `person`, the image where the person is; both black elsewhere, so
+            that they differ in what is inside the outline; `background`, all of `cover` filled with the mean of the
+            scene outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of
+            the outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
         image: the image.
         person: `(H, W)`.
         cover: `(H, W)` of `common_cover`.
     """
     if kind == "silhouette":
         return np.repeat(person[None] * np.uint8(255), 3, axis=0)
+    if kind == "person":
+        return np.where(person, image, np.uint8(0))
     scene = ~cover & ~person
     color = np.full(3, 128.0)
     if scene.any():

@@ -19,9 +19,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from refusal import refusing
 from tqdm import tqdm
 
-from vireid.atomic import write_text
+from vireid.atomic import require_writable, write_text
+from vireid.errors import InputError
 from vireid.models.precision import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,11 +39,11 @@ class Version:
     arguments: tuple[str, ...]
 
     def call(self, *arguments: str) -> str:
-        """Run Python on this source tree; raises `CalledProcessError` with what it printed if it fails."""
+        """Run Python on this source tree; raises `InputError` with what it printed if it fails."""
         environment = {**os.environ, "PYTHONPATH": str(self.source)}
         done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
         if done.returncode:
-            sys.exit(f"synth_speed: {self.name} failed: {done.stderr.strip()[-2000:]}")
+            raise InputError(f"{self.name} failed: {done.stderr.strip()[-2000:]}")
         return done.stdout.strip()
 
     def render(self, people: int, settings: argparse.Namespace) -> tuple[int, float]:
@@ -60,7 +62,7 @@ def unpack(revision: str, folder: Path) -> Path:
     """The sources of a revision."""
     archive = subprocess.run(["git", "-C", ROOT, "archive", revision, "src"], capture_output=True)
     if archive.returncode:
-        sys.exit(f"synth_speed: {archive.stderr.decode().strip()}; give --against a revision of this repository")
+        raise InputError(f"{archive.stderr.decode().strip()}; give --against a revision of this repository")
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as content:
         content.extractall(folder, filter="data")
     return folder / "src"
@@ -70,7 +72,7 @@ def require_own_source(version: Version) -> None:
     """A revision must not be measured with the installed package."""
     found = Path(version.call("-c", "import vireid; print(vireid.__file__)"))
     if not found.is_relative_to(version.source):
-        sys.exit(f"synth_speed: {version.name} would run {found}, not {version.source}")
+        raise InputError(f"{version.name} would run {found}, not {version.source}")
 
 
 def measure(version: Version, settings: argparse.Namespace) -> dict[str, float]:
@@ -78,7 +80,7 @@ def measure(version: Version, settings: argparse.Namespace) -> dict[str, float]:
     few, short = version.render(settings.identities, settings)
     many, long = version.render(2 * settings.identities, settings)
     if long <= short:
-        sys.exit(f"synth_speed: twice the people took no longer ({short:.0f} s, then {long:.0f} s); raise --identities")
+        raise InputError(f"twice the people took no longer ({short:.0f} s, then {long:.0f} s); raise --identities")
     rate = 3600 * (many - few) / (long - short)
     return {"images": few + many, "seconds": short + long, "rate": rate, "whole": 3600 * many / long}
 
@@ -92,6 +94,30 @@ def summarise(rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
         for name, turns in rows.items()
     }
     return {"median": medians, "ratio": float(np.median(ratios)), "ratios": ratios}
+
+
+def compare(settings: argparse.Namespace) -> dict[str, Any]:
+    """Both versions, turn by turn."""
+    with TemporaryDirectory() as folder:
+        before = Version(settings.against, unpack(settings.against, Path(folder)), ())
+        now = Version("working tree", ROOT / "src", ("--device", settings.device))
+        for version in (now, before):
+            require_own_source(version)
+            version.render(2, settings)  # compiles the kernels, and the body model where it is not there yet
+        rows: dict[str, list[dict[str, float]]] = {now.name: [], before.name: []}
+        for _ in tqdm(range(settings.repeats), "turns"):
+            for version in (now, before):
+                rows[version.name].append(measure(version, settings))
+    kept = ("preset", "identities", "size", "workers", "device", "repeats", "against")
+    machine = {"cores": os.cpu_count(), "cpu": device_name("cpu"), "gpu": device_name(settings.device)}
+    about = {name: getattr(settings, name) for name in kept} | {"commit": commit(), "machine": machine}
+    return {"settings": about, "turns": rows, **summarise(rows)}
+
+
+def commit() -> str:
+    """The working tree's revision, with `-dirty` where its sources were changed since."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip()
 
 
 def main() -> None:
@@ -110,22 +136,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path)
     settings = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        before = Version(settings.against, unpack(settings.against, Path(folder)), ())
-        now = Version("working tree", ROOT / "src", ("--device", settings.device))
-        for version in (now, before):
-            require_own_source(version)
-            version.render(2, settings)  # compiles the kernels, and the body model where it is not there yet
-        rows: dict[str, list[dict[str, float]]] = {now.name: [], before.name: []}
-        for _ in tqdm(range(settings.repeats), "turns"):
-            for version in (now, before):
-                rows[version.name].append(measure(version, settings))
-    kept = ("preset", "identities", "size", "workers", "device", "repeats", "against")
-    machine = {"cores": os.cpu_count(), "cpu": device_name("cpu"), "gpu": device_name(settings.device)}
-    about = {name: getattr(settings, name) for name in kept} | {"machine": machine}
-    report = {"settings": about, "turns": rows, **summarise(rows)}
-    if settings.output is not None:
-        write_text(settings.output, json.dumps(report, indent=1) + "\n")
+    with refusing("synth_speed"):
+        if settings.repeats < 1 or settings.identities < 1:
+            raise InputError("--repeats and --identities: give at least 1")
+        if settings.output is not None:
+            require_writable(settings.output)
+        report = compare(settings)
+        if settings.output is not None:
+            write_text(settings.output, json.dumps(report, indent=1) + "\n")
     for name, median in report["median"].items():
         print(f"{name:14} {median['rate']:9.0f} images/hour, with start-up {median['whole']:9.0f}")
     print(f"ratio {report['ratio']:.2f}, turn by turn {', '.join(f'{ratio:.2f}' for ratio in report['ratios'])}")

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import probe_images
 from intervals import ByQuery, Distance, score_queries, summarise
+from refusal import make_folder, refusing
 from tqdm import tqdm
 
 from vireid import config as configuration
@@ -36,11 +36,13 @@ from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.experiment import complete_run, embed_test, test_sets
+from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 STAGES = ("default_start", "default")  # of the default model: pairs of one instant first, then everything
 RUNS = Path("runs/synthvi-probes")
+TRAINED_ON = {"preset": "mini", "seed": 1, "identities": {"train": 500, "test": 500}}  # of `make default`
 PLACES = ("data.root", "train.start_from")  # settings that say where, not how
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FORMAT = 3
@@ -67,20 +69,47 @@ class People:
     train: dict[str, Part]
 
 
-def read_people(root: Path) -> People:
-    """Load `nir/`, `lwir/` and `train/` of a root; raises `InputError` if one lacks, or somebody is in both roles."""
-    roles = {}
-    for role, folder in (("test", root), ("train", root / "train")):
-        folders = synthvi.find_parts(folder)
+def find_people(root: Path) -> dict[str, dict[str, Path]]:
+    """The folders of the parts by role, `test` in the root itself and `train`.
+
+    Raises:
+        InputError: a part or its silhouettes are missing, the parts of a role show different people, or those trained
+            on are not the default model's.
+    """
+    roles = {"test": synthvi.find_parts(root), "train": synthvi.find_parts(root / "train")}
+    for role, folders in roles.items():
         if len(folders) < 2:
-            raise InputError(f"{folder} holds part {', '.join(folders)}; expected nir/ and lwir/ of one seed")
-        roles[role] = {name: read_part(name, part) for name, part in folders.items()}
-    seeds = [{(rendered(part.folder) or {}).get("seed") for part in parts.values()} for parts in roles.values()]
-    if both := seeds[0] & seeds[1]:
-        raise InputError(
-            f"{root} and {root / 'train'} are both of seed {both.pop()}, so of the same people; "
-            "render one of them with another --seed"
-        )
+            raise InputError(
+                f"{root}: of {role} there is part {', '.join(folders)}; expected nir/ and lwir/ of one seed"
+            )
+        seeds = {name: (rendered(folder) or {}).get("seed") for name, folder in folders.items()}
+        if len(set(seeds.values())) > 1:
+            raise InputError(f"{root}: the parts of {role} are of different seeds, {seeds}; render them with one")
+        if role == "test" and seeds["nir"] == TRAINED_ON["seed"]:
+            raise InputError(
+                f"{root} is of seed {seeds['nir']}, so of the people that the default model was trained on; "
+                "render it with another --seed"
+            )
+    for folder in roles["train"].values():
+        about = rendered(folder) or {}
+        wrong = next((fact for fact in TRAINED_ON if about.get(fact) != TRAINED_ON[fact]), None)
+        if wrong is not None:
+            raise InputError(
+                f"{folder} has {wrong} {about.get(wrong)}; the default model was trained on {TRAINED_ON[wrong]}, and "
+                "others must be to be compared with it: vireid synth --preset mini --identities 1000 --seed 1 --masks"
+            )
+    for folder in (each for folders in roles.values() for each in folders.values()):
+        if not (folder / "masks").is_dir():
+            raise InputError(f"{folder} has no silhouettes; render it with `vireid synth --masks`")
+    return roles
+
+
+def read_people(root: Path) -> People:
+    """Load all parts of a root; raises `InputError` as `find_people`, or if a file cannot be read."""
+    roles = {
+        role: {name: read_part(name, folder) for name, folder in folders.items()}
+        for role, folders in find_people(root).items()
+    }
     return People(root, **roles)
 
 
@@ -216,12 +245,12 @@ def score_network(run: Run, root: Path, device: str) -> dict[str, dict[str, ByQu
     return result
 
 
-def settings(people: People, recipe: Sequence[ExperimentConfig], reference: Run) -> dict[str, Any]:
+def settings(folders: dict[str, dict[str, Path]], recipe: Sequence[ExperimentConfig], reference: Run) -> dict[str, Any]:
     """What decides the numbers."""
     facts = ("generator", "preset", "seed", "size", "identities", "counts")
     data: dict[str, Any] = {}
-    for role, parts in (("test", people.test), ("train", people.train)):
-        about = {name: rendered(part.folder) or {} for name, part in parts.items()}
+    for role, parts in folders.items():
+        about = {name: rendered(folder) or {} for name, folder in parts.items()}
         data[role] = {name: {fact: row.get(fact) for fact in facts} for name, row in about.items()}
     stages = [{key: value for key, value in stage.flat().items() if key not in PLACES} for stage in recipe]
     weights = hashlib.sha256()
@@ -308,17 +337,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder for images and runs; default: {RUNS}")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    try:
+    with refusing("synthvi_probes"):
         require_writable(options.output)
+        resolve_device(options.device)
+        os.environ["VIREID_CACHE"] = str(make_folder(options.runs) / "cache")  # goes with the images that it is of
         recipe, reference = read_recipe(), load_run("default")
         require_reference(reference, recipe)
-        people = read_people(options.root)
-        report = Report(options.output, settings(people, recipe, reference))
-        options.runs.mkdir(parents=True, exist_ok=True)
-        os.environ["VIREID_CACHE"] = str(options.runs / "cache")  # goes with the images that it is of
-        probe(people, report, recipe, reference, options.runs, options.device)
-    except InputError as error:
-        sys.exit(f"synthvi_probes: {error}")
+        report = Report(options.output, settings(find_people(options.root), recipe, reference))
+        probe(read_people(options.root), report, recipe, reference, options.runs, options.device)
     print(text(report.content))
 
 

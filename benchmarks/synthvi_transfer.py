@@ -9,7 +9,6 @@ on, if the data set still lies where the run's config says, and how.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 from intervals import SCORES, ByQuery, mean_of, score_queries, summarise
+from refusal import make_folder, refusing
 from tqdm import tqdm
 
 from vireid import config as configuration
-from vireid.atomic import write_text
+from vireid.atomic import require_writable, write_text
 from vireid.data import manifest, synthvi
 from vireid.data.cache import decode
 from vireid.data.files import rendered
@@ -120,6 +120,9 @@ def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[s
         trained.append(score(build_method(run), run, samples, device))
         random.append(score(untrained(run), run, samples, device))
         about.append(describe(run))
+    seeds = [each["seed"] for each in about]
+    if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
+        raise InputError(f"two of the runs have seed {twice.pop()}; give runs that differ in it")
     settings = [{key: value for key, value in each.items() if key not in ("run", "commit", "seed")} for each in about]
     for name, each in zip(names, settings, strict=True):
         other = [key for key in each if each[key] != settings[0][key]]
@@ -143,7 +146,6 @@ def add_line(log: Path, line: dict[str, object]) -> None:
     lines = read_log(log)
     places = [number for number, old in enumerate(lines) if old["label"] == line["label"]]
     lines[slice(*(places[0], places[0] + 1) if places else (len(lines), len(lines)))] = [line]
-    log.parent.mkdir(parents=True, exist_ok=True)
     write_text(log, "".join(json.dumps(each) + "\n" for each in lines))
 
 
@@ -180,12 +182,12 @@ def main() -> None:
     parser.add_argument("--label", required=True, help="what was new, such as 'generator 2, local contrast'")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    try:
+    with refusing("synthvi_transfer"):
+        make_folder(options.output.parent)
+        require_writable(options.output)
         read_log(options.output)
         line = measure(options.real, options.runs, options.label, options.device)
         add_line(options.output, line)
-    except InputError as error:
-        sys.exit(f"synthvi_transfer: {error}")
     print(text(line))
 
 

@@ -142,14 +142,18 @@ def sweep(folder: str, up: str = "../..") -> str:
 
 
 def start(*only: str) -> str:
-    """The shipped model itself on the people of the sweeps: where runs on a ResNet come from."""
+    """The model of generator 1, shipped when the sweeps were run, on their people: where runs on a ResNet come from."""
     rows = load_results(DFW_SLN / "default.json")
     texts = [
         f"{row.direction.words}, re-ranking {row.rerank}: Rank-1 {_score(row, 'rank1')}, mAP {_score(row, 'mAP')}"
         for row in rows
         if not only or (row.direction, row.rerank) == only
     ]
-    return "For comparison, the shipped model as it is, on the same test people: " + "; ".join(texts) + "."
+    return (
+        "For comparison, the model shipped then, as it was (commit `19cd7a1`), on the same test people: "
+        + "; ".join(texts)
+        + "."
+    )
 
 
 def dfw_sln_measured() -> str:
@@ -188,7 +192,7 @@ def dfw_sln_gate() -> str:
         lines.append(f"| {row['matrix']} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
     note = (
         f"Means over {found['images']} images of SynthVI-mini's test people ({found['height']}x{found['width']}), map "
-        f"after layer3 of the shipped model's trunk; `benchmarks/gate.py` writes the file."
+        f"after layer3 of the trunk shipped with generator 1 (commit `19cd7a1`); `benchmarks/gate.py` writes the file."
     )
     return "\n".join([*lines, "", note])
 

@@ -33,16 +33,25 @@ def main(run_folder: Path, target: Path) -> None:
             same_as[name] = first
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise SystemExit(f"{run_folder}: a weight does not fit half precision")
-    target.mkdir(parents=True, exist_ok=True)
-    save_file(weights, target / "model.safetensors", metadata={"same_as": json.dumps(same_as)})
-    (target / "model.safetensors").chmod(0o644)  # safetensors writes for its owner alone
-    size = (target / "model.safetensors").stat().st_size
+    unfinished = target.with_name(f"{target.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    model = unfinished / "model.safetensors"
+    save_file(weights, model, metadata={"same_as": json.dumps(same_as)})
+    model.chmod(0o644)  # safetensors writes for its owner alone
+    size = model.stat().st_size
     if size > LIMIT_BYTES:
-        raise SystemExit(f"{target}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")
+        raise SystemExit(f"{run_folder}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")
     for name in ("config.yaml", "environment.json", "metrics.jsonl", "results.json"):
-        shutil.copy(run_folder / name, target / name)
+        if not (run_folder / name).is_file():
+            raise SystemExit(f"{run_folder} has no {name}; train and evaluate it first: make default")
+        shutil.copy(run_folder / name, unfinished / name)
+    shutil.rmtree(target, ignore_errors=True)
+    unfinished.rename(target)
     print(f"{target}: {size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python tools/ship_default.py RUN TARGET")
     main(Path(sys.argv[1]), Path(sys.argv[2]))

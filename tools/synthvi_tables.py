@@ -28,6 +28,8 @@ def probes() -> str:
         "| part | probe | Rank-1, IR to visible | mAP | Rank-1, visible to IR | mAP |",
         "|---|---|---:|---:|---:|---:|",
     ]
+    if len({tuple(rows) for rows in content["parts"].values()}) > 1 or len(content["parts"]) < 2:
+        return "Being measured: `benchmarks/synthvi_probes.py` has not finished."
     for part, rows in content["parts"].items():
         first = next(iter(rows.values()))
         levels = [f"{100 * first[way][name]['chance']:.1f}" for way in WAYS for name in ("rank1", "mAP")]
@@ -49,7 +51,8 @@ def probes() -> str:
 
 def _people(about: dict[str, Any], *splits: str) -> str:
     count = sum(about["identities"][split] for split in splits)
-    return f"generator {about['generator']}, preset {about['preset']}, {count} people"
+    size = "x".join(map(str, about["size"]))
+    return f"generator {about['generator']}, preset {about['preset']}, {count} people, {size}"
 
 
 def _with_interval(score: dict[str, float]) -> str:

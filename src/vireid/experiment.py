@@ -459,7 +459,7 @@ def test_sets(
     """The run's own test set, or the one at `root`; SynthVI with both parts is two test sets."""
     data = config.data
     if root is not None or protocol:
-        kind = data.name if root is None else recognise(root) or data.name
+        kind = data.name if root is None else _require_kind(root)
         options = data.options.model_dump() if kind == data.name else {}
         options |= {} if root is None else {"root": root}
         data = configuration.named("data", {"name": kind, **options, **protocol})
@@ -471,6 +471,17 @@ def test_sets(
     wanted = parts if data.options.part == "all" or data.options.part not in parts else [data.options.part]
     changes = {"train_ids": "train"}
     return [replace(data, options=data.options.model_copy(update={**changes, "part": part})) for part in wanted]
+
+
+def _require_kind(root: Path) -> str:
+    kind = recognise(root)
+    if kind is None:
+        raise InputError(
+            f"--data {root}: no data set found; expected visible/<pid> and infrared/<pid> or manifest.csv (your own "
+            "images), cam1 to cam6 (SYSU-MM01), Visible and Thermal (RegDB), test_vis and test_nir (LLCM), or a folder "
+            "of `vireid synth`"
+        )
+    return kind
 
 
 def recognise(root: Path) -> str | None:

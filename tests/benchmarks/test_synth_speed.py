@@ -4,6 +4,8 @@ from argparse import Namespace
 import pytest
 import synth_speed
 
+from vireid.errors import InputError
+
 
 class Renderer:
     """Takes 10 s to start and `seconds` for each of 20 images of a person."""
@@ -32,5 +34,5 @@ def test_the_ratio_is_taken_turn_by_turn():
 
 
 def test_a_revision_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(SystemExit, match="give --against"):
+    with pytest.raises(InputError, match="give --against"):
         synth_speed.unpack("no-such-revision", tmp_path)

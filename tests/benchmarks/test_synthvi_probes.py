@@ -121,12 +121,18 @@ def test_a_changed_part_is_read_as_the_part_it_was(nir, tmp_path):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """People to be found, and others to train on."""
+    """People to be found, and others to train on, who pass for those of the default model."""
     root = tmp_path_factory.mktemp("set")
-    for folder, seed in ((root, 0), (root / "train", 1)):
+    for folder, about in ((root, {}), (root / "train", synthvi_probes.TRAINED_ON)):
         for part in ("nir", "lwir"):
-            with_masks(folder / part, part, identities=6, images=2, seed=seed)
+            describe(with_masks(folder / part, part, identities=6, images=2), **about)
     return root
+
+
+def describe(folder, **about):
+    """Say something else of a part."""
+    file = folder / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | about))
 
 
 SMALL = ["epochs=1", "steps_per_epoch=1", "identities=2", "val_identities=0", "start_from=null"]
@@ -138,8 +144,8 @@ def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monke
     file = tmp_path / "probes.json"
 
     def run(recipe=recipe):
-        people = synthvi_probes.read_people(root)
-        report = synthvi_probes.Report(file, synthvi_probes.settings(people, recipe, reference))
+        people, folders = synthvi_probes.read_people(root), synthvi_probes.find_people(root)
+        report = synthvi_probes.Report(file, synthvi_probes.settings(folders, recipe, reference))
         synthvi_probes.probe(people, report, recipe, reference, tmp_path, "cpu")
         return report.content
 
@@ -187,12 +193,39 @@ def test_the_default_model_is_the_reference_for_its_own_recipe_only():
         synthvi_probes.require_reference(reference, synthvi_probes.read_recipe(["train.seed=5"]))
 
 
-def test_people_to_train_on_are_others(root, tmp_path):
+@pytest.mark.parametrize(
+    ("part", "about", "told"),
+    [
+        ("nir", {"seed": 1}, "different seeds"),
+        ("train/lwir", {"seed": 5}, "different seeds"),
+        ("train/nir", {"preset": "nir"}, "has preset nir; the default model was trained on mini"),
+        ("train/nir", {"identities": {"train": 3, "test": 3}}, "has identities"),
+    ],
+)
+def test_networks_are_trained_on_the_default_model_s_people(part, about, told, root, tmp_path):
     shutil.copytree(root, tmp_path / "set")
-    shutil.rmtree(tmp_path / "set" / "train")
-    shutil.copytree(root, tmp_path / "set" / "train", ignore=shutil.ignore_patterns("train"))
-    with pytest.raises(InputError, match="same people"):
-        synthvi_probes.read_people(tmp_path / "set")
+    describe(tmp_path / "set" / part, **about)
+    with pytest.raises(InputError, match=told):
+        synthvi_probes.find_people(tmp_path / "set")
+
+
+def test_the_people_to_be_found_are_others(root, tmp_path):
+    shutil.copytree(root, tmp_path / "set")
+    for part in ("nir", "lwir"):
+        describe(tmp_path / "set" / part, seed=1)
+    with pytest.raises(InputError, match="people that the default model was trained on"):
+        synthvi_probes.find_people(tmp_path / "set")
+
+
+def test_what_is_wrong_is_told_in_one_line_before_the_work(root, tmp_path, monkeypatch, capsys):
+    (tmp_path / "afile").touch()
+    words = ["synthvi_probes.py", str(root), "--output", str(tmp_path / "out.json")]
+    for more, told in ((["--runs", str(tmp_path / "afile")], "cannot be made a folder"), (["--device", "foo"], "foo")):
+        monkeypatch.setattr("sys.argv", [*words, *more])
+        with pytest.raises(SystemExit) as left:
+            synthvi_probes.main()
+        error = capsys.readouterr().err
+        assert left.value.code == 2 and told in error and error.count("\n") == 1
 
 
 def test_a_set_without_silhouettes_is_refused(tmp_path):

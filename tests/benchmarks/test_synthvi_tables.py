@@ -59,16 +59,22 @@ def test_probes_above_chance_stand_out(results):
     level = {way: {name: score(0.02, -0.01) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
     stage = {"train.steps_per_epoch": 5, "images.height": 96, "images.width": 48}
     recipe = [{**stage, "train.epochs": 2}, {**stage, "train.epochs": 6}]
-    about = {"generator": 2, "preset": "nir", "seed": 1, "identities": {"train": 50, "test": 40}}
+    about = {"generator": 2, "preset": "nir", "seed": 1, "size": [9, 5], "identities": {"train": 50, "test": 40}}
     data = {role: dict.fromkeys(("nir", "lwir"), about) for role in ("test", "train")}
-    content = {"settings": {"recipe": recipe, "data": data}, "parts": {"nir": {"colours": level, "outline": row}}}
+    content = {
+        "settings": {"recipe": recipe, "data": data},
+        "parts": {part: {"colours": level, "outline": row} for part in data["test"]},
+    }
     (results / "probes.json").write_text(json.dumps(content))
     lines = synthvi_tables.probes().splitlines()
     assert lines[2] == "| nir | chance | 2.0 | 2.0 | 2.0 | 2.0 |"
     assert lines[3].startswith("| nir | colours | 2.0 [1.0, 4.0] |")
     assert lines[4].startswith("| nir | outline | **50.0 [49.0, 52.0]** |")
-    assert "nir: generator 2, preset nir, 40 people" in lines[-1] and "90 people of seed 1" in lines[-1]
+    assert "nir: generator 2, preset nir, 40 people, 9x5" in lines[-1] and "90 people, 9x5 of seed 1" in lines[-1]
     assert "10 and then 30 steps" in lines[-1] and "96x48" in lines[-1]
+    del content["parts"]["lwir"]["outline"]
+    (results / "probes.json").write_text(json.dumps(content))
+    assert synthvi_tables.probes().startswith("Being measured")
 
 
 def test_the_transfer_log_has_a_row_for_each_line(results):

@@ -12,7 +12,11 @@ from vireid.errors import InputError
 @pytest.fixture(scope="module")
 def line(tmp_path_factory):
     real = make_manifest_tree(tmp_path_factory.mktemp("real"), identities=5, images=1)
-    return synthvi_transfer.measure(real, ["default", "default"], "twice the shipped model", "cpu")
+    run = load_run("default")
+    runs = {"a": run, "b": replace(run, config=run.config.override({"train.seed": 1}))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthvi_transfer, "load_run", runs.get)
+        return synthvi_transfer.measure(real, list(runs), "twice the shipped model", "cpu")
 
 
 def test_a_line_holds_runs_chance_and_spread(line):
@@ -21,8 +25,10 @@ def test_a_line_holds_runs_chance_and_spread(line):
         for way in ("i2v", "v2i"):
             scores = line[kind][way]["rank1"]
             assert scores["chance"] == pytest.approx(0.2)  # one of five
-            assert scores["runs"][0] == scores["runs"][1] and scores["std"] == 0
+            assert scores["mean"] == pytest.approx(sum(scores["runs"]) / 2)
             assert scores["low"] <= scores["mean"] <= scores["high"]
+            assert scores["std"] == pytest.approx(abs(scores["runs"][0] - scores["runs"][1]) / 2**0.5)
+    assert line["trained"]["i2v"]["rank1"]["std"] == 0  # the same weights, whatever the seed is called
     assert "untrained  v2i" in synthvi_transfer.text(line)
 
 
@@ -53,6 +59,23 @@ def test_runs_of_one_line_differ_in_nothing_but_their_seed(monkeypatch, tmp_path
         synthvi_transfer.measure(real, ["default", "default"], "two", "cpu")
 
 
+def test_one_run_given_twice_is_no_second_run(tmp_path):
+    real = make_manifest_tree(tmp_path / "real", identities=2, images=1)
+    with pytest.raises(InputError, match="two of the runs have seed 0"):
+        synthvi_transfer.measure(real, ["default", "default"], "two", "cpu")
+
+
+@pytest.mark.parametrize("output", ["", "afile/log.jsonl"])
+def test_a_log_that_cannot_be_written_is_told_before_the_work(output, tmp_path, monkeypatch, capsys):
+    (tmp_path / "afile").touch()
+    words = ["synthvi_transfer.py", "nowhere", "default", "--label", "a", "--output", str(tmp_path / output)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as left:
+        synthvi_transfer.main()
+    error = capsys.readouterr().err
+    assert left.value.code == 2 and error.startswith("synthvi_transfer: ") and "folder" in error
+
+
 def test_a_label_is_asked_for(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["synthvi_transfer.py", "real", "default"])
     with pytest.raises(SystemExit):
@@ -65,7 +88,7 @@ def test_no_line_names_a_folder_of_the_machine(line, tmp_path):
 
 
 def test_the_log_keeps_lines_in_order_and_replaces_those_of_a_label(tmp_path):
-    log = tmp_path / "new" / "log.jsonl"
+    log = tmp_path / "log.jsonl"
     for label, people in (("a", 1), ("b", 2), ("a", 3)):
         synthvi_transfer.add_line(log, {"label": label, "people": people})
     assert synthvi_transfer.read_log(log) == [{"label": "a", "people": 3}, {"label": "b", "people": 2}]

@@ -164,6 +164,13 @@ def test_damaged_permutation_file(root):
         official_permutations(root)
 
 
+def test_a_rendered_set_s_damaged_permutations_are_written_anew(root):
+    (root / "exp" / "rand_perm_cam.mat").write_bytes(b"nothing")
+    (root / "dataset.json").write_text('{"name": "SynthVI", "part": "nir"}')
+    with pytest.raises(InputError, match="`vireid synth` command that made the set writes it anew"):
+        official_permutations(root)
+
+
 def test_check_counts_and_names_the_source(root):
     report = check(root)
     rows = {row.what: row for row in report.rows}

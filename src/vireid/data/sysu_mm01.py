@@ -15,7 +15,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.io import loadmat
 
-from vireid.data.files import image_files, numbered_folders, read_identity_list, rendered_counts, require_folder
+from vireid.data.files import (
+    image_files,
+    numbered_folders,
+    read_identity_list,
+    rendered,
+    rendered_counts,
+    require_folder,
+)
 from vireid.data.report import Report
 from vireid.errors import InputError
 from vireid.sample import Modality, Sample
@@ -101,7 +108,10 @@ def official_permutations(root: Path) -> dict[tuple[int, int], npt.NDArray[np.in
     try:
         cameras = [_cells(cell) for cell in _cells(loadmat(file)["rand_perm_cam"])]
     except Exception:  # scipy reports damaged files by many kinds of error
-        raise InputError(f"{expected}; copy it anew from github.com/wuancong/SYSU-MM01") from None
+        anew = "the `vireid synth` command that made the set writes it anew"
+        if rendered(root) is None:
+            anew = "copy it anew from github.com/wuancong/SYSU-MM01"
+        raise InputError(f"{expected}; {anew}") from None
     draws = {}
     for camid, cells in enumerate(cameras, start=1):
         for pid, cell in enumerate(cells, start=1):
