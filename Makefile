@@ -33,6 +33,7 @@ types: install
 # cores. Interrupted, it goes on where it stopped; for another model remove runs/default-start and runs/default first.
 default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
+	$(BIN)/vireid calibrate runs/default --data mini
 	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
 
 runs/default/.trained: runs/default-start/.trained

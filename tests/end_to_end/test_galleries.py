@@ -1,10 +1,14 @@
 """`vireid index` and `vireid search` on a few made-up crops: what they print, and what they answer to bad input."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import trees
 from test_commands import call, refused
+
+from vireid.models.weights import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,7 @@ def test_a_search_finds_the_crop_itself_first(gallery, crops, capfd):
     assert found[0]["camera"] == "gate" and found[0]["time"] == "2026-03-01T10:00:00Z"
     assert found[0]["modality"] == "visible" and [hit["rank"] for hit in found] == [1, 2, 3, 4, 5, 6]
     status, out, _ = call(capfd, "search", gallery, query, "-k", "2")
-    assert status == 0 and len(out.splitlines()) == 3 and out.split()[:3] == ["rank", "score", "path"]
+    assert status == 0 and len(out.splitlines()) == 3 and out.split()[:4] == ["rank", "score", "probability", "path"]
     reranked = hits(capfd, gallery, query, "--rerank", "k-reciprocal")
     assert {hit["id"] for hit in reranked} == {hit["id"] for hit in found} and reranked[0]["distance"] is not None
 
@@ -80,6 +84,49 @@ def test_embeddings_in_a_file_can_be_added(crops, tmp_path, capfd):
     assert status == 0 and "1 added" in out, err
     (row,) = json.loads(call(capfd, "index", "list", tmp_path / "people", "--json")[1])["rows"]
     assert (row["pid"], row["camera"], row["track"], row["time"]) == ("1", "4", "walk", "2026-03-01T00:00:00Z")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Four people in two visible cameras and one infrared one."""
+    rows = []
+    root = tmp_path_factory.mktemp("labelled")
+    for pid in range(1, 5):
+        for camera in (1, 2, 3):
+            path = trees.save(root / f"{pid}-{camera}.png", trees.person(pid, camera == 3, camera))
+            rows.append([path.name, pid, "infrared" if camera == 3 else "visible", camera, "test"])
+    return trees.write_manifest(root / "manifest.csv", rows)
+
+
+def test_scores_get_a_meaning(labelled, crops, tmp_path, capfd):
+    run = shutil.copytree(SHIPPED, tmp_path / "run")
+    (run / "calibration.json").unlink()
+    gallery, query = tmp_path / "people", crops / "infrared" / "0001" / "00.png"
+    call(capfd, "index", "add", gallery, labelled, "--model", run)
+    assert hits(capfd, gallery, query)[0]["probability"] is None
+    told = refused(capfd, "search", gallery, query, "--fmr", "0.1")
+    assert f"run vireid calibrate {run} first" in told
+    status, out, err = call(capfd, "calibrate", run, "--data", labelled)
+    assert status == 0 and "visible-infrared" in out and "calibration.json and calibration.svg" in err
+    assert (run / "calibration.svg").read_text().startswith("<svg")
+    found = hits(capfd, gallery, query)
+    assert all(0 < hit["probability"] < 1 for hit in found if hit["modality"] == "visible")
+    assert all(hit["probability"] is None for hit in found if hit["modality"] == "infrared")  # one camera each
+    assert "known are none" in refused(capfd, "search", gallery, query, "--of", "visible", "--fmr", "0.01")
+    (run / "calibration.json").write_text("{")
+    assert "is damaged" in refused(capfd, "search", gallery, query)
+
+
+def test_the_shipped_model_can_say_that_nobody_matches(gallery, crops, tmp_path, capfd):
+    query = crops / "visible" / "0001" / "00.png"
+    assert all(0 < hit["probability"] < 1 for hit in hits(capfd, gallery, query))
+    kept = hits(capfd, gallery, query, "--fmr", "0.01")
+    assert 1 <= len(kept) <= 6 and kept[0]["score"] > 0.999
+    noise = trees.save(tmp_path / "noise.png", np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8))
+    status, out, _ = call(capfd, "search", gallery, noise, "--fmr", "0.0001")
+    assert status == 0 and "nobody matches" in out
+    assert "known are 0.1, 0.01, 0.001" in refused(capfd, "search", gallery, query, "--fmr", "0.5")
+    assert "--output" in refused(capfd, "calibrate", "default", "--data", "mini")
 
 
 def test_optimizing_a_small_gallery_keeps_it_exact(gallery, capfd):

@@ -293,6 +293,7 @@ def embed(
 
 
 app.command()(gallery.search)
+app.command()(gallery.calibrate)
 
 
 def _size(text: str | None, least: tuple[int, int] = (16, 8)) -> tuple[int, int] | None:

@@ -146,6 +146,10 @@ def search(
     after: After = None,
     before: Before = None,
     of: Kind = None,
+    fmr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Only what reaches the threshold at this false match rate, such as 0.001."),
+    ] = None,
     rerank: Annotated[
         Literal["off", "k-reciprocal"], typer.Option(help="Sort by mutual neighbours among the nearest crops.")
     ] = "off",
@@ -160,14 +164,43 @@ def search(
 
     where = _where(None, cameras, pids, tracks, after, before, of)
     opened = Gallery.open(gallery, device=device)
-    hits = opened.search(query, k, where=where, modality=modality, rerank=rerank != "off")
+    hits = opened.search(query, k, where=where, modality=modality, rerank=rerank != "off", fmr=fmr)
     rows = [{"rank": rank, **hit.plain()} for rank, hit in enumerate(hits, start=1)]
     if as_json:
         print(json.dumps({"gallery": gallery, "query": str(query), "reranking": rerank, "hits": rows}, indent=2))
         return
     if not rows:
-        print(f"{gallery}: no crop {'matches' if where.restricts else 'is there yet'}")
-    _print(rows, ("rank", "score", "path", "pid", "camera", "time", "modality", "track"))
+        print(f"{gallery}: {_why_nothing(opened.count(where), where.restricts)}")
+    _print(rows, ("rank", "score", "probability", "path", "pid", "camera", "time", "modality", "track"))
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or `default`.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled crops; its kind is recognised. default: the run's test set.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file; default: RUN/calibration.json.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure which scores mean "the same person": thresholds at false match rates, for each pair of modalities.
+
+    Galleries of the run then give probabilities, and `vireid search --fmr` can answer that nobody matches.
+
+    Example: vireid calibrate runs/mine --data crops/manifest.csv
+    """
+    from vireid.search.calibrate import FILE, calibrate_run, plain, table
+
+    found = calibrate_run(model, data, output, device=device)
+    print(json.dumps(plain(found), indent=2) if as_json else table(found))
+    written = output or Path(model) / FILE
+    print(f"{written} and {written.with_suffix('.svg').name}", file=sys.stderr)
+
+
+def _why_nothing(matching: int, restricts: bool) -> str:
+    if matching:
+        return "nobody matches: no crop reaches the threshold"
+    return "no crop matches the filter" if restricts else "no crop is there yet"
 
 
 def _where(

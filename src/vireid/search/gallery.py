@@ -6,25 +6,29 @@ Shapes: Q queries, N crops, D embedding size.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 from PIL import Image
 from pyarrow import parquet
 
 from vireid.bulk import FINGERPRINT, TOLD, Crop, Embeddings, content_id, content_ids, embed_blocks, find_crops
-from vireid.data.cache import Source, Unreadable
+from vireid.data.cache import Source, Unreadable, decode
 from vireid.data.manifest import MODALITIES
-from vireid.embedder import Embedder, fingerprint, load, load_run
+from vireid.embedder import Embedder, fingerprint, load, load_run, resolve_modalities
 from vireid.errors import InputError
 from vireid.evaluation.rerank import k_reciprocal
+from vireid.models.weights import SHIPPED
 from vireid.sample import Modality
 from vireid.search import store as stores
+from vireid.search.calibrate import Calibrations, read_calibrations
 from vireid.search.store import COLUMNS, Facts, VectorStore
 from vireid.search.where import EVERYTHING, Where, parse_time, show_time
 
@@ -70,10 +74,13 @@ class Hit(Row):
 
     Attributes:
         score: cosine similarity to the query, -1 to 1.
+        probability: that it is the same person, if before looking that was as likely as not; None where the model was
+            not calibrated, or the query's modality is not known.
         distance: after re-ranking, 0 to 1, by which hits are sorted; None without it.
     """
 
     score: float
+    probability: float | None
     distance: float | None
 
 
@@ -201,6 +208,7 @@ class Gallery:
         where: Where = EVERYTHING,
         modality: str | Modality = "auto",
         rerank: bool = False,
+        fmr: float | None = None,
     ) -> list[Hit]:
         """The k crops most similar to a query, best first.
 
@@ -208,14 +216,21 @@ class Gallery:
             query: an image (a path, or uint8 `(H, W, 3)` or `(H, W)`), or an embedding `(D,)` of this gallery's model.
             k: hits, or all crops if there are fewer.
             where: which crops are looked at.
-            modality: of an image: `visible`, `infrared` or `auto`, by its colours.
+            modality: of the query: `visible`, `infrared` or `auto`, which is by an image's colours, and says nothing of
+                an embedding.
+            fmr: leave out what does not reach the threshold at this false match rate; `vireid calibrate` sets them.
             rerank: sort by k-reciprocal encoding among the nearest crops (Zhong et al., CVPR 2017).
         """
+        seen: Modality | None
         if isinstance(query, np.ndarray) and query.dtype.kind == "f":
             vectors = np.asarray(query, np.float32)[None]
+            seen = None if modality == "auto" else Modality(resolve_modalities(modality, torch.empty(1))[0])
         else:
-            vectors = self.embedder.embed([query], modality)
-        return self.search_many(vectors, k, where=where, rerank=rerank)[0]
+            pixels = decode(cast(Source, query), self.embedder.height, self.embedder.width)[None]
+            modalities = resolve_modalities(modality, pixels)
+            vectors, seen = self.embedder.embed_pixels(pixels, modalities), Modality(modalities[0])
+        hits = self.search_many(vectors, k, where=where, rerank=rerank)[0]
+        return self._judged(hits, seen, fmr)
 
     def search_many(
         self, embeddings: npt.NDArray[np.floating[Any]], k: int = 20, *, where: Where = EVERYTHING, rerank: bool = False
@@ -239,6 +254,29 @@ class Gallery:
         columns = (*COLUMNS, "embedding")
         found = self.store.nearest(vectors, max(k, CANDIDATES), where, exact=exact, columns=columns)
         return [_reranked(vector, table)[:k] for vector, table in zip(vectors, found, strict=True)]
+
+    def _judged(self, hits: list[Hit], seen: Modality | None, fmr: float | None) -> list[Hit]:
+        """Hits with their probability, and without those that do not reach the threshold at a false match rate."""
+        found = None if seen is None else self.calibrations
+        if fmr is not None and found is None:
+            why = "say its modality" if seen is None else f"run vireid calibrate {self.facts.model} first"
+            raise InputError(f"nothing says which score a false match rate of {fmr:g} asks for; {why}")
+        if found is None or seen is None:
+            return hits
+        kept = []
+        for hit in hits:
+            calibration = found.of(seen, hit.modality)
+            if calibration is not None and (fmr is None or hit.score >= calibration.threshold(fmr).score):
+                kept.append(replace(hit, probability=calibration.probability(hit.score)))
+            elif fmr is None:
+                kept.append(hit)
+        return kept
+
+    @cached_property
+    def calibrations(self) -> Calibrations | None:
+        """What the scores of its model mean, if that was measured."""
+        folder = SHIPPED if self.facts.model == "default" else Path(self.facts.model)
+        return read_calibrations(folder, self.facts.fingerprint)
 
     def crops(self, where: Where = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """Crops in no particular order, at most `limit`."""
@@ -333,7 +371,12 @@ def _known_of(row: dict[str, Any]) -> dict[str, Any]:
 
 def _hits(table: pa.Table, distances: Sequence[float] | None = None) -> list[Hit]:
     return [
-        Hit(**_known_of(row), score=row["score"], distance=None if distances is None else distances[rank])
+        Hit(
+            **_known_of(row),
+            score=row["score"],
+            probability=None,
+            distance=None if distances is None else distances[rank],
+        )
         for rank, row in enumerate(table.to_pylist())
     ]
 
