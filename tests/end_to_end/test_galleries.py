@@ -117,6 +117,22 @@ def test_scores_get_a_meaning(labelled, crops, tmp_path, capfd):
     assert "is damaged" in refused(capfd, "search", gallery, query)
 
 
+def test_a_mixed_gallery_is_evaluated(labelled, capfd):
+    status, out, _ = call(
+        capfd, "evaluate", "default", "--data", labelled, "--gallery", "mixed", "--rerank", "both", "--json"
+    )
+    rows = json.loads(out)
+    assert status == 0 and [(row["direction"], row["rerank"]) for row in rows] == [
+        ("i2v", "off"),
+        ("i2v", "k-reciprocal"),
+        ("v2i", "off"),
+        ("v2i", "k-reciprocal"),
+    ]
+    assert {row["protocol"] for row in rows} == {"mixed gallery"}
+    # Eleven other images for an infrared query, two of them its person's.
+    assert rows[0]["chance"]["rank1"] == pytest.approx(2 / 11)
+
+
 def test_the_shipped_model_can_say_that_nobody_matches(gallery, crops, tmp_path, capfd):
     query = crops / "visible" / "0001" / "00.png"
     assert all(0 < hit["probability"] < 1 for hit in hits(capfd, gallery, query))

@@ -174,6 +174,12 @@ def evaluate(
         Literal["off", "k-reciprocal", "both"] | None,
         typer.Option(help="Re-ranking, both: a plain row and an (RK) row; default: the config's."),
     ] = None,
+    gallery: Annotated[
+        Literal["cross", "mixed"],
+        typer.Option(
+            help="mixed: both kinds of light answer, less the query's own camera; ours, no published protocol."
+        ),
+    ] = "cross",
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.search, data.shots, ..."),
@@ -194,6 +200,7 @@ def evaluate(
         root=data,
         direction=direction,
         rerank=rerank,
+        mixed_gallery=gallery == "mixed",
         overrides=overrides or [],
         output=output,
         device=device,
