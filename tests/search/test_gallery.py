@@ -139,6 +139,25 @@ def test_thumbnails_are_small_pictures(crops, tmp_path):
     assert gallery.thumbnail("nobody") is None
 
 
+def test_images_without_files_are_kept_with_small_pictures(crops, tmp_path):
+    gallery = Gallery.create(tmp_path / "arrays")
+    images = [np.full((300, 150, 3), tone, np.uint8) for tone in (10, 200)]
+    added = gallery.add_images(iter(images), ["a", "b"], modality="visible", camera="gate", time="2026-03-01", pid="7")
+    assert (added.new, added.known, added.timeless) == (2, 0, 0)
+    rows = sorted(gallery.crops(), key=lambda row: row.id)
+    assert [(row.id, row.path, row.camera, row.pid, row.track) for row in rows] == [
+        ("a", "", "gate", "7", ""),
+        ("b", "", "gate", "7", ""),
+    ]
+    assert rows[0].time == 1772323200 and gallery.thumbnail("a").startswith(b"\xff\xd8")
+    assert gallery.search(images[1], 1, modality="visible")[0].id == "b"
+    again = gallery.add_images(images, ["a", "c"], modality="visible")
+    assert (again.new, again.known) == (1, 1)
+    with pytest.raises(InputError, match="expected uint8"):
+        gallery.add_images([images[0], np.zeros(3, np.uint8)], ["d", "e"])
+    assert gallery.count() == 3 and gallery.add_images([], []).new == 0
+
+
 def test_removing_needs_to_be_told_what(gallery):
     with pytest.raises(InputError, match="which crops"):
         gallery.remove(Where())

@@ -301,6 +301,7 @@ def embed(
 
 app.command()(gallery.search)
 app.command()(gallery.calibrate)
+app.command()(gallery.serve)
 
 
 def _size(text: str | None, least: tuple[int, int] = (16, 8)) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""The commands of galleries: `vireid index` and `vireid search`."""
+"""The commands of galleries: `vireid index`, `vireid search`, `vireid calibrate` and `vireid serve`."""
 
 import json
 import sys
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from vireid.errors import InputError
 
 if TYPE_CHECKING:
     from vireid.search.gallery import Added
@@ -195,6 +197,31 @@ def calibrate(
     print(json.dumps(plain(found), indent=2) if as_json else table(found))
     written = output or Path(model) / FILE
     print(f"{written} and {written.with_suffix('.svg').name}", file=sys.stderr)
+
+
+def serve(
+    gallery: Gallery,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    tokens: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Lines name:token. default: the token in VIREID_TOKEN.")
+    ] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Without tokens, for this machine only.")] = False,
+    audit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Who searched what. default: GALLERY.audit.jsonl.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Serve a gallery over HTTP: search, embed, add and remove with a token; Ctrl-C stops.
+
+    Example: vireid serve people --tokens tokens.txt
+    """
+    try:
+        from vireid.app.serve import serve as serve_gallery
+    except ModuleNotFoundError as error:
+        raise InputError(f"this needs {error.name}: pip install 'vireid[app]'") from None
+
+    serve_gallery(gallery, host=host, port=port, tokens=tokens, no_auth=no_auth, audit=audit, device=device)
 
 
 def _why_nothing(matching: int, restricts: bool) -> str:

@@ -4,7 +4,7 @@ Shapes: Q queries, N crops, D embedding size.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from io import BytesIO
@@ -186,6 +186,49 @@ class Gallery:
             timeless += without
         return Added(new, len(crops) - new - len(unreadable), unreadable, timeless)
 
+    def add_images(
+        self,
+        images: Iterable[npt.NDArray[np.uint8]],
+        ids: Sequence[str],
+        *,
+        modality: str = "auto",
+        thumbnails: bool = True,
+        pid: str = "",
+        camera: str = "",
+        time: str = "",
+        track: str = "",
+    ) -> Added:
+        """Add images that are in no file, in one piece: all that are new, or, if one is refused, none.
+
+        Args:
+            images: uint8 `(H, W, 3)` or `(H, W)`, taken one at a time; only their reduced copies are held together.
+            ids: of the images' contents, such as `vireid.bulk.content_id` of the files they came in.
+            modality: `visible`, `infrared`, or `auto`, by colour.
+            thumbnails: keep a small picture of each.
+            pid: who they all show, if that is known; likewise `camera`, `time` and `track`.
+            camera: where all were taken.
+            time: when, as `parse_time` understands it.
+            track: their tracklet.
+        """
+        known, pixels, pictures, fresh = self._known(ids), [], [], []
+        for name, image in zip(ids, images, strict=True):
+            if name not in known:
+                known.add(name)
+                fresh.append(name)
+                pixels.append(decode(image, self.embedder.height, self.embedder.width))
+                pictures.append(small_jpeg(Image.fromarray(image)) if thumbnails else b"")
+        if not fresh:
+            return Added(0, len(ids), [])
+        stacked = torch.stack(pixels)
+        modalities = resolve_modalities(modality, stacked)
+        names = [Modality(value).name.lower() for value in modalities]
+        told = {"path": "", "pid": pid, "camera": camera, "time": time, "track": track}
+        columns = {name: [value] * len(fresh) for name, value in told.items()}
+        vectors = self.embedder.embed_pixels(stacked, modalities)
+        rows, timeless = _table(vectors, {**columns, "id": fresh, "modality": names, "thumbnail": pictures})
+        new = self.store.add(rows)
+        return Added(new, len(ids) - new, [], timeless)
+
     def add_file(self, path: str | Path) -> Added:
         """Add the `.parquet` file that `vireid embed` wrote, piece by piece; what is there already is skipped.
 
@@ -357,9 +400,14 @@ def _time(text: str) -> float | None:
 
 def _thumbnail(path: Path) -> bytes:
     with Image.open(path) as image:
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        buffer = BytesIO()
-        image.convert("RGB").save(buffer, "JPEG", quality=85)
+        return small_jpeg(image)
+
+
+def small_jpeg(image: Image.Image) -> bytes:
+    """A small copy of an image."""
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
