@@ -14,12 +14,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vireid import load
 from vireid.atomic import replacing, require_writable
 from vireid.data.cache import Unreadable, decode_blocks
 from vireid.data.files import IMAGE_SUFFIXES
 from vireid.data.manifest import read_csv
-from vireid.embedder import Embedder, load, resolve_modalities
+from vireid.data.pixels import resolve_modalities
+from vireid.embedder import Embedder
 from vireid.errors import InputError
+from vireid.onnx_embedder import OnnxEmbedder
 from vireid.sample import Modality
 
 BLOCK = 512  # images that are decoded, embedded and handed on together
@@ -75,6 +78,7 @@ def embed_source(
     model: str = "default",
     modality: Literal["visible", "infrared", "auto"] = "auto",
     device: str = "auto",
+    runtime: Literal["torch", "onnx", "openvino"] | None = None,
 ) -> Embeddings:
     """Embed an image, a folder (with its sub-folders) or a manifest into `output` (`.npz` or `.parquet`).
 
@@ -86,7 +90,7 @@ def embed_source(
     """
     _require_output(output)
     crops = find_crops(source)
-    result = embed_crops(load(model, device=device), crops, modality)
+    result = embed_crops(load(model, device=device, runtime=runtime), crops, modality)
     say_modalities(result.crops, crops, modality)
     say_unreadable(result.unreadable)
     if not result.crops:
@@ -146,7 +150,7 @@ def content_ids(paths: Sequence[Path]) -> list[str]:
 
 
 def embed_blocks(
-    embedder: Embedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK
+    embedder: Embedder | OnnxEmbedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK
 ) -> Iterator[Embeddings]:
     """Embed files block by block, so that memory does not grow with their number.
 
@@ -175,7 +179,9 @@ def embed_blocks(
         start += len(decoded.readable)
 
 
-def embed_crops(embedder: Embedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK) -> Embeddings:
+def embed_crops(
+    embedder: Embedder | OnnxEmbedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK
+) -> Embeddings:
     """As `embed_blocks`, all at once."""
     parts = list(embed_blocks(embedder, crops, modality, block=block))
     vectors = [part.embeddings for part in parts if part.crops]

@@ -16,6 +16,7 @@ from torch import Tensor
 from vireid import config as configuration
 from vireid.config import ExperimentConfig
 from vireid.data.cache import decode
+from vireid.data.pixels import resolve_modalities as resolve_modalities
 from vireid.errors import InputError
 from vireid.evaluation.extract import extract
 from vireid.methods.base import Method
@@ -23,10 +24,6 @@ from vireid.models.precision import resolve_device
 from vireid.models.weights import SHIPPED, read_shipped
 from vireid.sample import Modality
 from vireid.training import checkpoint
-
-# Infrared crops arrive as one channel or as three that differ by compression noise only; a visible photograph of a
-# person has skin and cloth whose channels differ by far more (grey levels, 0 to 255).
-GREY_TOLERANCE = 4.0
 
 
 @dataclass(frozen=True)
@@ -152,24 +149,6 @@ class Embedder:
     def embed_pixels(self, pixels: Tensor, modalities: np.ndarray) -> np.ndarray:
         """Embeddings `(N, D)` float32 of decoded images `(N, 3, H, W)` uint8 at the model's input size."""
         return extract(self.method, pixels, modalities, device=self.device, batch_size=self.batch_size)
-
-
-def resolve_modalities(modality: str | Modality | Sequence[Modality], pixels: Tensor) -> np.ndarray:
-    """`Modality` values `(N,)` int64 for decoded images `(N, 3, H, W)` uint8."""
-    if isinstance(modality, Modality):
-        return np.full(len(pixels), modality, np.int64)
-    if not isinstance(modality, str):
-        if len(modality) != len(pixels):
-            raise InputError(f"got {len(modality)} modalities for {len(pixels)} images; give one per image")
-        return np.asarray(modality, np.int64)
-    if modality == "auto":
-        colour = pixels.float().amax(1) - pixels.float().amin(1)
-        grey = colour.flatten(1).mean(1) < GREY_TOLERANCE
-        return np.where(grey.numpy(), Modality.INFRARED, Modality.VISIBLE).astype(np.int64)
-    known = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
-    if modality not in known:
-        raise InputError(f"modality '{modality}': expected visible, infrared or auto")
-    return np.full(len(pixels), known[modality], np.int64)
 
 
 def load(run: str | Path, *, device: str = "auto") -> Embedder:

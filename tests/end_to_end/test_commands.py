@@ -465,7 +465,7 @@ def test_a_block_without_a_readable_image(run, tmp_path):
     assert result.embeddings.shape == (1, 512) and len(result.unreadable) == 2
 
 
-COMMANDS = ["demo", "synth", "train", "evaluate", "profile", "embed", "data check", "search", "calibrate"]
+COMMANDS = ["demo", "synth", "train", "evaluate", "profile", "embed", "export", "data check", "search", "calibrate"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "index add", "index remove", "index list", "index optimize"])

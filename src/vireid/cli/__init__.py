@@ -284,10 +284,14 @@ def ablate(
 def embed(
     source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.csv.")],
     output: Annotated[Path, typer.Option(help="FILE.npz or FILE.parquet.")],
-    model: Annotated[str, typer.Option(help="A run folder, or `default`.")] = "default",
+    model: Annotated[str, typer.Option(help="A run folder, `default`, or FILE.onnx of `vireid export`.")] = "default",
     modality: Annotated[
         Literal["visible", "infrared", "auto"], typer.Option(help="auto: grey images are infrared.")
     ] = "auto",
+    runtime: Annotated[
+        Literal["torch", "onnx", "openvino"] | None,
+        typer.Option(help="onnx and openvino take a FILE.onnx; default: torch, and onnx for such a file."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
@@ -296,7 +300,33 @@ def embed(
     """
     from vireid.bulk import embed_source
 
-    embed_source(source, output, model=model, modality=modality, device=device)
+    embed_source(source, output, model=model, modality=modality, device=device, runtime=runtime)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run folder, or `default` for the shipped model.")],
+    output: Annotated[Path, typer.Option(help="FILE.onnx; FILE.parity.json is written beside it.")],
+    to: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
+    as_json: Json = False,
+) -> None:
+    """Write a model that runs without torch, after comparing it with PyTorch on real crops.
+
+    \b
+    Example: vireid export runs/agw_regdb --format onnx --output agw.onnx
+    More:
+      vireid embed crops/ --model agw.onnx --runtime openvino --output crops.npz
+    """  # noqa: D301 (this is how click keeps lines apart)
+    from vireid.export import export_run
+
+    report = export_run(run, output)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, found in report["runtimes"].items():
+        cosine, difference = found["smallest_cosine"], found["largest_difference"]
+        print(f"{name}: smallest cosine to PyTorch {cosine:.6f}, largest difference {difference:.1e}")
+    print(f"{output}: {report['method']}, checked on {report['images']} crops")
 
 
 app.command()(gallery.search)
