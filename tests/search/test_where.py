@@ -20,7 +20,9 @@ def test_times_are_seconds_since_1970(text, seconds):
     assert parse_time(show_time(seconds)) == seconds
 
 
-@pytest.mark.parametrize("text", ["day0", "", "2026-13-01", "nan", "inf", "1e300"])
+@pytest.mark.parametrize(
+    "text", ["day0", "", "2026-13-01", "nan", "inf", "1e300", "-1e11", "0001-01-01", "9999-12-31T23:59:59-12:00"]
+)
 def test_what_is_no_time_is_told(text):
     with pytest.raises(InputError, match="expected ISO 8601"):
         parse_time(text)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from vireid.errors import InputError
 from vireid.sample import Modality
 
-LATEST = 253_402_300_800.0  # the year 10000, where ISO 8601 with four digits ends
+# Years of four digits, as ISO 8601 writes them: 1 to 9999, less a day at each end for other zones.
+EARLIEST, LATEST = -62_135_510_400.0, 253_402_214_400.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ def parse_time(text: str) -> float:
             moment = datetime.fromisoformat(text)
         except ValueError:
             raise wrong from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not abs(seconds) < LATEST:
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not EARLIEST <= seconds < LATEST:  # nor where it is not a number
         raise wrong
     return seconds
 
