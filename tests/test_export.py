@@ -19,7 +19,8 @@ from vireid.data.pixels import resized
 from vireid.embedder import load_run
 from vireid.errors import InputError, Stopped
 from vireid.evaluation.extract import extract
-from vireid.methods import baseline
+from vireid.methods import baseline, pmt
+from vireid.methods.base import Method
 from vireid.onnx_embedder import OnnxEmbedder
 from vireid.sample import Modality
 
@@ -111,7 +112,7 @@ def test_batches_of_any_size_and_mixture(run, file, runtime):
 
 
 def test_a_method_without_layers_of_one_modality():
-    method = baseline.build(baseline.Config(backbone="resnet18", weights="none", split=0), 4).eval()
+    method = pmt.build(pmt.Config(backbone="vit_tiny_patch16_224", weights="none"), 4).eval()
     model = export.export_method(method, H, W)
     assert not [node for node in model.graph.node if node.op_type == "If"]
     session = onnxruntime.InferenceSession(model.SerializeToString())
@@ -119,6 +120,24 @@ def test_a_method_without_layers_of_one_modality():
         pixels, kinds = crops(count), np.arange(count) % 2
         (got,) = session.run(None, {"images": pixels, "modalities": kinds})
         np.testing.assert_allclose(got, extract(method, pixels, kinds, progress=False), atol=1e-5)
+
+
+class Undecided(Method):
+    """Its graph depends on the numbers in the images."""
+
+    def forward(self, batch):
+        raise NotImplementedError
+
+    def embed(self, images, modalities):
+        return images.flatten(1) if images.sum() > 0 else images.flatten(1) + 1
+
+    def parameter_groups(self):
+        return []
+
+
+def test_a_method_that_is_no_graph():
+    with pytest.raises(InputError, match=r"cannot be exported to ONNX \(.*--runtime torch"):
+        export.export_method(Undecided().eval(), H, W)
 
 
 def test_the_embedder_takes_paths_and_arrays(run, file, tmp_path):

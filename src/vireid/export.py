@@ -79,7 +79,7 @@ def export_run(run: str | Path, output: Path) -> dict[str, Any]:
     try:
         with replacing(output) as temporary:
             temporary.write_bytes(model.SerializeToString())
-            report = check_parity(method, metadata, temporary)
+            report = _checked(method, metadata, temporary)
             smallest = min(part["smallest_cosine"] for part in report["runtimes"].values())
             if not smallest >= LEAST_COSINE:
                 raise Stopped(
@@ -190,11 +190,7 @@ def _trace(network: nn.Module, height: int, width: int) -> "onnx.ModelProto":
                 verbose=False,
             )
     except Exception as error:  # of many kinds, each with pages of advice
-        lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-        reason = (lines or [type(error).__name__])[0][:160]
-        raise InputError(
-            f"this method cannot be exported to ONNX ({reason}); embed with the run itself: --runtime torch"
-        ) from None
+        raise _refusal(error) from None
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     return model
@@ -352,6 +348,22 @@ def check_parity(method: Method, metadata: Metadata, file: Path) -> dict[str, An
         "runtimes": runtimes,
         "fastest_precision": fastest,
     }
+
+
+def _checked(method: Method, metadata: Metadata, file: Path) -> dict[str, Any]:
+    """As `check_parity`; raises `InputError` if a runtime cannot compute the graph at all."""
+    try:
+        return check_parity(method, metadata, file)
+    except InputError:
+        raise
+    except Exception as error:  # the runtimes have errors of their own
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> InputError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = (lines or [type(error).__name__])[0][:160]
+    return InputError(f"this method cannot be exported to ONNX ({reason}); embed with the run itself: --runtime torch")
 
 
 def _crops(count: int) -> tuple[list[Path], npt.NDArray[np.int64]]:
