@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vireid needs Python 3.11 or newer; found $$($(PYTHON) --version). Set one: make PYTHON=python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,synth]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,synth,search,milvus,onnx,openvino]'
 	@touch $@
 
 demo: install
@@ -33,6 +33,7 @@ types: install
 # cores. Interrupted, it goes on where it stopped; for another model remove runs/default-start and runs/default first.
 default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
+	$(BIN)/vireid calibrate runs/default --data mini
 	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
 
 runs/default/.trained: runs/default-start/.trained

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from vireid.bulk import find_images
+from vireid.bulk import Crop, find_crops
 
 
 def image(path):
@@ -14,8 +14,8 @@ def image(path):
 def test_silhouettes_beside_a_manifest_are_no_crops(tmp_path):
     crops = [image(tmp_path / "images" / "cam1" / "0001.png"), image(tmp_path / "masks.png")]
     image(tmp_path / "masks" / "images" / "cam1" / "0001.png")
-    found, modalities = find_images(tmp_path)
+    found = find_crops(tmp_path)
     assert len(found) == 3  # without a manifest a folder of that name is one like any other
     (tmp_path / "manifest.csv").write_text("path,pid,modality,camid\n")
-    found, modalities = find_images(tmp_path)
-    assert (found, modalities) == (crops, [])
+    found = find_crops(tmp_path)
+    assert found == [Crop(path) for path in crops]

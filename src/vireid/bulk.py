@@ -1,23 +1,45 @@
-"""Embeds many images into one file.
+"""Embeds many images into one file, and says of each what is known of it.
 
 Shapes: N images that could be read, D embedding size.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from vireid import load
 from vireid.atomic import replacing, require_writable
 from vireid.data.cache import Unreadable, decode_blocks
 from vireid.data.files import IMAGE_SUFFIXES
 from vireid.data.manifest import read_csv
-from vireid.embedder import Embedder, load, resolve_modalities
+from vireid.data.pixels import resolve_modalities
+from vireid.embedder import Embedder
 from vireid.errors import InputError
+from vireid.onnx_embedder import OnnxEmbedder
 from vireid.sample import Modality
+
+BLOCK = 512  # images that are decoded, embedded and handed on together
+FINGERPRINT = "vireid.fingerprint"  # under which a Parquet file says whose embeddings it holds
+TOLD = ("pid", "camera", "time", "track")  # what a manifest tells of a crop, as text; empty where it does not
+
+
+@dataclass(frozen=True)
+class Crop:
+    """An image file and what a manifest tells of it; without one everything else is unknown."""
+
+    path: Path
+    modality: Modality | None = None
+    pid: str = ""
+    camera: str = ""
+    time: str = ""
+    track: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,15 +48,27 @@ class Embeddings:
 
     Attributes:
         embeddings: `(N, D)` float32, rows of length 1.
-        paths: `(N,)` as given, or relative to the source folder's parent as found.
-        modality: `(N,)` `visible` or `infrared`.
+        crops: the N images, each with its modality.
+        ids: N names of the images' contents: equal files have equal ones.
         unreadable: path and reason of each image left out.
+        fingerprint: of the model's weights.
     """
 
-    embeddings: np.ndarray
-    paths: list[str]
-    modality: list[str]
+    embeddings: npt.NDArray[np.float32]
+    crops: list[Crop]
+    ids: list[str]
     unreadable: Unreadable
+    fingerprint: str
+
+    @property
+    def paths(self) -> list[str]:
+        """`(N,)` as given, or as found in the source folder."""
+        return [str(crop.path) for crop in self.crops]
+
+    @property
+    def modality(self) -> list[str]:
+        """`(N,)` `visible` or `infrared`."""
+        return [crop.modality.name.lower() for crop in self.crops if crop.modality is not None]
 
 
 def embed_source(
@@ -44,6 +78,7 @@ def embed_source(
     model: str = "default",
     modality: Literal["visible", "infrared", "auto"] = "auto",
     device: str = "auto",
+    runtime: Literal["torch", "onnx", "openvino"] | None = None,
 ) -> Embeddings:
     """Embed an image, a folder (with its sub-folders) or a manifest into `output` (`.npz` or `.parquet`).
 
@@ -54,29 +89,31 @@ def embed_source(
         InputError: nothing to embed, an unknown output format, or no image can be read.
     """
     _require_output(output)
-    paths, known = find_images(source)
-    embedder = load(model, device=device)
-    result = embed_paths(embedder, paths, known if modality == "auto" and known else modality)
-    if modality == "auto" and not known:
-        grey = result.modality.count("infrared")
-        _say(f"modality guessed from colour: {len(result.modality) - grey} visible, {grey} infrared")
-    for path, reason in result.unreadable:
-        _say(f"skipped {path}: {reason}")
-    if not result.paths:
-        raise InputError(f"none of the {len(paths)} images of {source} can be read; give person crops as JPEG or PNG")
+    crops = find_crops(source)
+    result = embed_crops(load(model, device=device, runtime=runtime), crops, modality)
+    say_modalities(result.crops, crops, modality)
+    say_unreadable(result.unreadable)
+    if not result.crops:
+        raise InputError(f"none of the {len(crops)} images of {source} can be read; give person crops as JPEG or PNG")
     _save(result, output)
     skipped = f", {len(result.unreadable)} skipped" if result.unreadable else ""
-    _say(f"{output}: {len(result.paths)} embeddings of {result.embeddings.shape[1]} numbers{skipped}")
+    _say(f"{output}: {len(result.crops)} embeddings of {result.embeddings.shape[1]} numbers{skipped}")
     return result
 
 
-def find_images(source: Path) -> tuple[list[Path], list[Modality]]:
-    """Image files of a source in a fixed order, and their modalities where a manifest tells them."""
+def find_crops(source: Path) -> list[Crop]:
+    """The image files of a source in a fixed order, with what a manifest tells of them.
+
+    Raises:
+        InputError: there is nothing at `source`, no image in it, or a row of the manifest is malformed.
+    """
     if source.suffix.lower() == ".csv":
-        samples = read_csv(source)
-        return [sample.path for sample in samples], [sample.modality for sample in samples]
+        return [
+            Crop(s.path, s.modality, str(s.pid), str(s.camid) if s.camid else "", s.time, s.track)
+            for s in read_csv(source)
+        ]
     if source.is_file():
-        return [source], []
+        return [Crop(source)]
     if not source.is_dir():
         raise InputError(f"{source} does not exist; give an image, a folder of images or a manifest.csv")
     found = sorted(
@@ -86,7 +123,7 @@ def find_images(source: Path) -> tuple[list[Path], list[Modality]]:
     )
     if not found:
         raise InputError(f"{source} holds no image; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found, []
+    return [Crop(path) for path in found]
 
 
 def _is_mask(path: Path) -> bool:
@@ -94,26 +131,82 @@ def _is_mask(path: Path) -> bool:
     return any(folder.name == "masks" and (folder.parent / "manifest.csv").is_file() for folder in path.parents)
 
 
-def embed_paths(
-    embedder: Embedder, paths: Sequence[Path], modality: str | Sequence[Modality], *, block: int = 512
-) -> Embeddings:
-    """Embed files block by block, so that memory does not grow with their number."""
-    embeddings, kept, names = [], [], []
-    unreadable: Unreadable = []
+def content_id(content: bytes) -> str:
+    """A name for a content: 32 hexadecimal digits, for equal contents the same."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def content_ids(paths: Sequence[Path]) -> list[str]:
+    """Names of files' contents; empty for a file that cannot be read."""
+
+    def attempt(path: Path) -> str:
+        try:
+            return content_id(path.read_bytes())
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(attempt, paths))
+
+
+def embed_blocks(
+    embedder: Embedder | OnnxEmbedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK
+) -> Iterator[Embeddings]:
+    """Embed files block by block, so that memory does not grow with their number.
+
+    Args:
+        embedder: the model.
+        crops: the images.
+        modality: `visible`, `infrared`, or `auto`: what a crop's manifest says, else by its colours.
+        block: images per result.
+    """
     start = 0
+    paths = [crop.path for crop in crops]
     for decoded in decode_blocks(paths, embedder.height, embedder.width, block=block, description="embed"):
         good = np.flatnonzero(decoded.readable).tolist()
+        here = [crops[start + index] for index in good]
         pixels = decoded.pixels[good]
-        given = modality if isinstance(modality, str) else [modality[start + index] for index in good]
-        modalities = resolve_modalities(given, pixels)
-        if good:
-            embeddings.append(embedder.embed_pixels(pixels, modalities))
-        kept += [str(paths[start + index]) for index in good]
-        names += [Modality(value).name.lower() for value in modalities]
-        unreadable += decoded.unreadable
+        modalities = resolve_modalities(modality, pixels)
+        if modality == "auto":
+            told = [
+                guess if crop.modality is None else crop.modality for crop, guess in zip(here, modalities, strict=True)
+            ]
+            modalities = np.array(told, np.int64)
+        vectors = embedder.embed_pixels(pixels, modalities) if good else np.empty((0, 0), np.float32)
+        seen = [replace(crop, modality=Modality(value)) for crop, value in zip(here, modalities, strict=True)]
+        ids = content_ids([crop.path for crop in seen])
+        yield Embeddings(vectors, seen, ids, decoded.unreadable, embedder.fingerprint)
         start += len(decoded.readable)
-    vectors = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)
-    return Embeddings(vectors, kept, names, unreadable)
+
+
+def embed_crops(
+    embedder: Embedder | OnnxEmbedder, crops: Sequence[Crop], modality: str = "auto", *, block: int = BLOCK
+) -> Embeddings:
+    """As `embed_blocks`, all at once."""
+    parts = list(embed_blocks(embedder, crops, modality, block=block))
+    vectors = [part.embeddings for part in parts if part.crops]
+    return Embeddings(
+        np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32),
+        [crop for part in parts for crop in part.crops],
+        [name for part in parts for name in part.ids],
+        [each for part in parts for each in part.unreadable],
+        embedder.fingerprint,
+    )
+
+
+def say_modalities(embedded: Sequence[Crop], asked: Sequence[Crop], modality: str) -> None:
+    """Say on stderr how many of each modality were guessed, if any had to be."""
+    told = {crop.path for crop in asked if crop.modality is not None}
+    guessed = [crop for crop in embedded if crop.path not in told]
+    if modality == "auto" and guessed:
+        grey = sum(crop.modality is Modality.INFRARED for crop in guessed)
+        _say(f"modality guessed from colour: {len(guessed) - grey} visible, {grey} infrared")
+
+
+def say_unreadable(unreadable: Unreadable) -> None:
+    """Name on stderr the images that were left out."""
+    for path, reason in unreadable:
+        _say(f"skipped {path}: {reason}")
 
 
 def _require_output(output: Path) -> None:
@@ -128,22 +221,21 @@ def _require_output(output: Path) -> None:
 
 
 def _save(result: Embeddings, output: Path) -> None:
+    told = {name: [getattr(crop, name) for crop in result.crops] for name in TOLD}
     try:
         with replacing(output) as temporary, temporary.open("wb") as file:
             if output.suffix == ".npz":
-                np.savez(
-                    file,
-                    embeddings=result.embeddings,
-                    paths=np.array(result.paths),
-                    modality=np.array(result.modality),
-                )
+                texts = {"paths": result.paths, "modality": result.modality, "ids": result.ids, **told}
+                arrays: dict[str, Any] = {name: np.array(values) for name, values in texts.items()}
+                np.savez(file, embeddings=result.embeddings, fingerprint=np.array(result.fingerprint), **arrays)
             else:
                 import pyarrow as pa
                 from pyarrow import parquet
 
                 vectors = pa.FixedSizeListArray.from_arrays(result.embeddings.ravel(), result.embeddings.shape[1])
-                columns = {"embedding": vectors, "path": result.paths, "modality": result.modality}
-                parquet.write_table(pa.table(columns), file)
+                columns = {"path": result.paths, "modality": result.modality, "id": result.ids, **told}
+                table = pa.table({"embedding": vectors, **columns})
+                parquet.write_table(table.replace_schema_metadata({FINGERPRINT: result.fingerprint}), file)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror or error}; free some disk space") from None
 

@@ -5,6 +5,7 @@ Shapes: N images, D embedding size, H and W image height and width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from vireid import config as configuration
 from vireid.config import ExperimentConfig
 from vireid.data.cache import decode
+from vireid.data.pixels import resolve_modalities as resolve_modalities
 from vireid.errors import InputError
 from vireid.evaluation.extract import extract
 from vireid.methods.base import Method
@@ -22,10 +24,6 @@ from vireid.models.precision import resolve_device
 from vireid.models.weights import SHIPPED, read_shipped
 from vireid.sample import Modality
 from vireid.training import checkpoint
-
-# Infrared crops arrive as one channel or as three that differ by compression noise only; a visible photograph of a
-# person has skin and cloth whose channels differ by far more (grey levels, 0 to 255).
-GREY_TOLERANCE = 4.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,15 @@ def load_run(run: str | Path) -> Run:
             "use the config.yaml it was trained with"
         )
     return Run(path, config, state["model"], state["num_identities"], state["epoch"])
+
+
+def fingerprint(run: Run) -> str:
+    """A name for what decides a run's embeddings: its weights and the size of its images; 16 hexadecimal digits."""
+    digest = blake2b(f"{run.config.images.height}x{run.config.images.width}".encode(), digest_size=8)
+    for name, values in sorted(run.weights.items()):
+        if "classifier" not in name:
+            digest.update(name.encode() + values.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def require_run(path: Path) -> None:
@@ -107,11 +114,20 @@ def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, ski
 class Embedder:
     """Turns person crops into L2-normalised embeddings; made by `vireid.load`."""
 
-    def __init__(self, method: Method, height: int, width: int, device: torch.device, batch_size: int = 128) -> None:
+    def __init__(
+        self, method: Method, height: int, width: int, device: torch.device, fingerprint: str, batch_size: int = 128
+    ) -> None:
         self.method = method.to(device)
+        self.fingerprint = fingerprint
         self.height, self.width = height, width
         self.device = device
         self.batch_size = batch_size
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        black = torch.zeros(1, 3, self.height, self.width, dtype=torch.uint8)
+        return int(extract(self.method, black, np.zeros(1, np.int64), device=self.device, progress=False).shape[1])
 
     def embed(
         self, images: Sequence[str | Path | np.ndarray], modality: str | Modality | Sequence[Modality]
@@ -135,24 +151,6 @@ class Embedder:
         return extract(self.method, pixels, modalities, device=self.device, batch_size=self.batch_size)
 
 
-def resolve_modalities(modality: str | Modality | Sequence[Modality], pixels: Tensor) -> np.ndarray:
-    """`Modality` values `(N,)` int64 for decoded images `(N, 3, H, W)` uint8."""
-    if isinstance(modality, Modality):
-        return np.full(len(pixels), modality, np.int64)
-    if not isinstance(modality, str):
-        if len(modality) != len(pixels):
-            raise InputError(f"got {len(modality)} modalities for {len(pixels)} images; give one per image")
-        return np.asarray(modality, np.int64)
-    if modality == "auto":
-        colour = pixels.float().amax(1) - pixels.float().amin(1)
-        grey = colour.flatten(1).mean(1) < GREY_TOLERANCE
-        return np.where(grey.numpy(), Modality.INFRARED, Modality.VISIBLE).astype(np.int64)
-    known = {"visible": Modality.VISIBLE, "infrared": Modality.INFRARED}
-    if modality not in known:
-        raise InputError(f"modality '{modality}': expected visible, infrared or auto")
-    return np.full(len(pixels), known[modality], np.int64)
-
-
 def load(run: str | Path, *, device: str = "auto") -> Embedder:
     """The embedder of a run folder, or of the shipped model for `"default"`.
 
@@ -162,4 +160,5 @@ def load(run: str | Path, *, device: str = "auto") -> Embedder:
     """
     loaded = load_run(run)
     images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
-    return Embedder(build_method(loaded), images.height, images.width, resolve_device(device), batch_size)
+    place, name = resolve_device(device), fingerprint(loaded)
+    return Embedder(build_method(loaded), images.height, images.width, place, name, batch_size)

@@ -311,6 +311,7 @@ def evaluate_to_file(
     root: Path | None = None,
     direction: str | None = None,
     rerank: RerankChoice | None = None,
+    mixed_gallery: bool = False,
     overrides: Sequence[str] = (),
     output: Path | None = None,
     device: str = "auto",
@@ -322,6 +323,7 @@ def evaluate_to_file(
         root: other data than the run's own. Its kind is recognised; without this the run's own test set is used.
         direction: `i2v`, `v2i` or `both`; None for the config's.
         rerank: `off`, `k-reciprocal` or `both`; None for the config's.
+        mixed_gallery: visible and infrared images answer, in the place of the data set's own protocol.
         overrides: `data.<key>=value` for the keys in `PROTOCOL_KEYS`, for example `data.search=indoor`.
         output: where the rows go; rows of the same test that are already there are replaced. The shipped model is
             not written to, its rows are only returned unless `output` is given.
@@ -342,6 +344,7 @@ def evaluate_to_file(
         root=root,
         directions=Direction.of(wanted),
         reranks=rerank_states(rerank or run.config.evaluation.rerank),
+        mixed_gallery=mixed_gallery,
         protocol=protocol,
         device=device,
     )
@@ -380,6 +383,7 @@ def evaluate_run(
     root: Path | None = None,
     directions: Sequence[Direction] = tuple(Direction),
     reranks: Sequence[RerankName] = ("off",),
+    mixed_gallery: bool = False,
     protocol: Mapping[str, Any] | None = None,
     device: str = "auto",
 ) -> list[Result]:
@@ -390,7 +394,9 @@ def evaluate_run(
     method = build_method(run).to(resolve_device(device))
     rows = []
     for data in test_sets(run.config, root, protocol or {}):
-        rows += evaluate_method(method, data, run.config, directions=directions, reranks=reranks)
+        rows += evaluate_method(
+            method, data, run.config, directions=directions, reranks=reranks, mixed_gallery=mixed_gallery
+        )
     return rows
 
 
@@ -421,13 +427,17 @@ def evaluate_method(
     *,
     directions: Sequence[Direction],
     reranks: Sequence[RerankName],
+    mixed_gallery: bool = False,
 ) -> list[Result]:
     """Embed the test samples once and score every protocol on them.
 
     Images that cannot be read are left out of queries and galleries and named in the rows.
     """
     samples = _test_samples(data)
-    rules = [protocols.build(data.options, data.name, samples, direction) for direction in directions]
+    rules = [
+        protocols.build(data.options, data.name, samples, direction, mixed_gallery=mixed_gallery)
+        for direction in directions
+    ]
     images = _decoded(samples, config)
     if images.unreadable:
         names = ", ".join(str(path) for path, _ in images.unreadable[:5])

@@ -6,9 +6,11 @@ Shapes: N images in a batch, H and W the image height and width in pixels.
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
+# For its types only: what embeds without torch shares these names.
+if TYPE_CHECKING:
+    import torch
 
 
 class Modality(IntEnum):
@@ -82,6 +84,6 @@ class Batch(NamedTuple):
         modalities: `(N,)` int64 values of `Modality`.
     """
 
-    images: torch.Tensor
-    pids: torch.Tensor
-    modalities: torch.Tensor
+    images: "torch.Tensor"
+    pids: "torch.Tensor"
+    modalities: "torch.Tensor"

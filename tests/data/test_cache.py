@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from trees import make_manifest_tree, person, save
 
-from vireid.data import cache
+from vireid.data import cache, pixels
 from vireid.data.cache import DecodedImages, cache_folder, decode, decode_blocks, find_unreadable
 from vireid.data.manifest import Config, load
 from vireid.errors import InputError
@@ -167,7 +167,7 @@ def test_unreadable_images_are_kept_apart_and_tried_again(paths, folder, tmp_pat
 
 
 def test_an_image_that_can_be_read_again_without_having_changed(paths, folder, monkeypatch):
-    original = cache._from_file
+    original = pixels._from_file
 
     def out_of_reach(path):
         if path == paths[1]:
@@ -175,7 +175,7 @@ def test_an_image_that_can_be_read_again_without_having_changed(paths, folder, m
         return original(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_from_file", out_of_reach)
+        patch.setattr(pixels, "_from_file", out_of_reach)
         assert DecodedImages.build(paths, H, W, cache_dir=folder).unreadable == [(paths[1], "Permission denied")]
     assert DecodedImages.build(paths, H, W, cache_dir=folder).unreadable == []
 

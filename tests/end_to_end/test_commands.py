@@ -455,17 +455,20 @@ def test_an_unfinished_run_says_so(capfd, run, tmp_path):
 
 def test_a_block_without_a_readable_image(run, tmp_path):
     import vireid
-    from vireid.bulk import embed_paths
+    from vireid.bulk import Crop, embed_crops
 
     bad = [tmp_path / f"{number}.png" for number in range(2)]
     for path in bad:
         path.write_bytes(b"")
     good = trees.save(tmp_path / "good.png", trees.person(1, False, 0))
-    result = embed_paths(vireid.load(run), [*bad, good], "visible", block=2)
+    result = embed_crops(vireid.load(run), [Crop(path) for path in (*bad, good)], "visible", block=2)
     assert result.embeddings.shape == (1, 512) and len(result.unreadable) == 2
 
 
-@pytest.mark.parametrize("command", ["demo", "synth", "train", "evaluate", "profile", "embed", "data check"])
+COMMANDS = ["demo", "synth", "train", "evaluate", "profile", "embed", "export", "data check", "search", "calibrate"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "index add", "index remove", "index list", "index optimize"])
 def test_every_help_has_an_example(capfd, command):
     status, out, _ = call(capfd, *command.split(), "--help")
     assert status == 0

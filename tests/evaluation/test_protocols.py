@@ -295,6 +295,24 @@ def test_synthvi():
         protocols.synthvi(everyone, I2V, part="all")
 
 
+def test_a_mixed_gallery_holds_both_kinds_of_light_but_not_the_query_s_own_view():
+    rows = ["1 i 3 test", "1 i 3 test", "1 i 6 test", "1 v 1 test", "2 v 3 test", "2 i 3 test", "3 v 1 train"]
+    rules = protocols.mixed(make(*rows), I2V, dataset="manifest")
+    (trial,) = rules.trials
+    assert (trial.query.tolist(), trial.gallery.tolist()) == ([0, 1, 2, 5], [0, 1, 2, 3, 4, 5])
+    hidden = rules.ignore_mask(trial.query, trial.gallery)
+    # Itself and the other picture by camera 3; itself; itself and its own picture by the same camera.
+    assert [np.flatnonzero(row).tolist() for row in hidden] == [[0, 1], [0, 1], [2], [4, 5]]
+    assert (rules.name, rules.cmc_unit) == ("mixed gallery", "image")
+    assert protocols.mixed(make(*rows), V2I, dataset="manifest").trials[0].query.tolist() == [3, 4]
+
+
+def test_where_cameras_are_not_known_a_mixed_gallery_hides_the_image_itself_only():
+    rules = protocols.mixed(make("1 i 0 test", "1 i 0 test", "1 v 0 test"), I2V, dataset="manifest")
+    hidden = rules.ignore_mask(rules.trials[0].query, rules.trials[0].gallery)
+    assert [np.flatnonzero(row).tolist() for row in hidden] == [[0], [1]]
+
+
 def test_synthvi_is_named_after_the_set():
     near = protocols.synthvi(sysu_samples({"1": [2, 2, 2, 2, 2, 2]}), I2V, part="nir", name="SynthVI2-nir-400")
     assert near.name == "SynthVI2-nir-400, all search, 1-shot"

@@ -14,18 +14,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
+from vireid.data.pixels import Source as Source
+from vireid.data.pixels import read_pixels
 from vireid.errors import InputError
 from vireid.sample import Sample
 
@@ -33,7 +33,6 @@ VERSION = 2  # raise when the same file gives other pixels
 BLOCK = 256  # images decoded between two writes
 STALE_SECONDS = 24 * 3600
 
-Source = str | Path | npt.NDArray[np.uint8]
 Unreadable = list[tuple[Path, str]]
 
 
@@ -56,7 +55,7 @@ def decode(source: Source, height: int, width: int) -> Tensor:
     Raises:
         InputError: the file cannot be read, or the array has another shape or type.
     """
-    image = _from_array(source) if isinstance(source, np.ndarray) else _from_file(Path(source))
+    image = torch.from_numpy(read_pixels(source))
     if image.shape[1:] == (height, width):
         return image
     return interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
@@ -286,38 +285,6 @@ def _key(paths: Sequence[Path], height: int, width: int) -> str:
             state = "missing"
         digest.update(f"\0{path.absolute()}\0{state}".encode("utf-8", "surrogateescape"))
     return f"{height}x{width}-{len(paths)}-{digest.hexdigest()[:24]}"
-
-
-def _from_array(array: npt.NDArray[np.uint8]) -> Tensor:
-    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
-        raise InputError(f"got an array {array.shape} {array.dtype}, expected uint8 (h, w, 3) or (h, w)")
-    channels = np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array
-    return torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1)))
-
-
-def _from_file(path: Path) -> Tensor:
-    try:
-        data = path.read_bytes()
-        if not data:
-            raise ValueError("empty file")
-        with Image.open(BytesIO(data)) as image:
-            # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
-            if image.mode.startswith("I;16"):
-                return _from_array((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
-            return _from_array(np.asarray(image.convert("RGB")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or _first_line(error)}") from None
-    # The decoders report damaged files by many kinds of error, SyntaxError among them.
-    except Exception as error:
-        raise InputError(f"{path}: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 @contextmanager

@@ -108,8 +108,8 @@ def _score(
     embeddings: npt.NDArray[np.float32], protocol: Protocol, trial: Trial, rerank: RerankName
 ) -> RetrievalMetrics:
     gallery_ids = protocol.pids[trial.gallery]
-    # Pictures of one instant would meet in each other's neighbours. SYSU-MM01 and LLCM stay as they are published.
-    hidden = rerank != "off" and protocol.ignore == "same_track"
+    # Pictures of one instant or view would meet in each other's neighbours. SYSU-MM01 and LLCM stay as published.
+    hidden = rerank != "off" and protocol.ignore in ("same_track", "same_view")
     apart = protocol.ignore_mask(trial.query, trial.gallery) if hidden else None
     parts = []
     for rows, block in trial_distances(embeddings, trial, rerank, apart):

@@ -21,7 +21,7 @@ from vireid.evaluation.draws import draw_by_permutation, draw_by_seed, group
 from vireid.evaluation.metrics import BoolArray, CmcUnit, IntArray
 from vireid.sample import Direction, Modality, Sample
 
-IgnoreRule = Literal["none", "same_place", "same_camera", "same_track"]
+IgnoreRule = Literal["none", "same_place", "same_camera", "same_track", "same_view"]
 VISIBLE_CAMERAS: dict[str, tuple[int, ...]] = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
 INFRARED_CAMERAS: tuple[int, ...] = (3, 6)
 SPLITS = {"query": ("query", "test"), "gallery": ("gallery", "test")}
@@ -45,7 +45,8 @@ class Protocol:
         direction: as reported. Only LLCM's `repo_script` asks with the other modality than its direction
             says.
         cmc_unit: what the CMC counts.
-        ignore: `same_place` (SYSU-MM01), `same_camera` (LLCM), `same_track` (SynthVI's part `lwir`) or `none`.
+        ignore: `same_place` (SYSU-MM01), `same_camera` (LLCM), `same_track` (SynthVI's part `lwir`), `same_view`
+            (mixed galleries) or `none`.
         pids: `(N,)` identities of all samples.
         camids: `(N,)` cameras of all samples.
         tracks: `(N,)` a number for each track or instant, -1 where a sample has none.
@@ -70,6 +71,12 @@ class Protocol:
             return same_camera_ignore(self.pids[query], self.camids[query], self.pids[gallery], self.camids[gallery])
         if self.ignore == "same_track":
             return same_track_ignore(self.tracks[query], self.tracks[gallery])
+        if self.ignore == "same_view":
+            mask = same_camera_ignore(self.pids[query], self.camids[query], self.pids[gallery], self.camids[gallery])
+            mask &= self.camids[query][:, None] > 0  # 0: not known, so not the same
+            mask |= same_track_ignore(self.tracks[query], self.tracks[gallery])
+            mask |= query[:, None] == gallery[None, :]
+            return mask
         return None
 
     def without(self, indices: Collection[int]) -> "Protocol":
@@ -240,7 +247,28 @@ def synthvi(
     raise InputError(f"SynthVI part '{part}' cannot be evaluated as one; set data.part to nir or lwir")
 
 
-def build(data_config: Any, data_name: str, samples: Sequence[Sample], direction: Direction) -> Protocol:
+def mixed(samples: Sequence[Sample], direction: Direction, *, dataset: str, name: str = "") -> Protocol:
+    """A gallery of both kinds of light, as a search in practice has it; ours, since the field defines none.
+
+    Every image of the direction's query modality asks, every visible and infrared image answers, CMC over images. Left
+    out are the image itself, other images of the person by its camera, and those of its track, which would be found
+    without knowing the person.
+
+    Args:
+        samples: all of the data set.
+        direction: who asks; both kinds of light answer.
+        dataset: name of the data set.
+        name: of the set, where it has one.
+    """
+    query = _pick(samples, "query", direction.query_modality)
+    gallery = np.sort(np.concatenate([_pick(samples, "gallery", modality) for modality in Modality]))
+    title = f"{name}, mixed gallery" if name else "mixed gallery"
+    return _protocol(samples, dataset, title, direction, "image", "same_view", [(query, gallery)])
+
+
+def build(
+    data_config: Any, data_name: str, samples: Sequence[Sample], direction: Direction, *, mixed_gallery: bool = False
+) -> Protocol:
     """The protocol of a data set from its `Config`; a data set we do not know is evaluated as a manifest.
 
     Args:
@@ -248,11 +276,15 @@ def build(data_config: Any, data_name: str, samples: Sequence[Sample], direction
         data_name: its name, such as `sysu_mm01`.
         samples: what its `load` gave.
         direction: who asks.
+        mixed_gallery: visible and infrared images answer, by the rules of `mixed`.
 
     Raises:
         InputError: query or gallery is empty, or the official gallery file is missing or does not fit.
     """
     c = data_config
+    if mixed_gallery:
+        name = synthvi_data.benchmark(c) if data_name == "synthvi" else ""
+        return mixed(samples, direction, dataset=data_name, name=name)
     match data_name:
         case "sysu_mm01":
             draws = sysu_data.official_permutations(c.root) if c.gallery == "official" else None

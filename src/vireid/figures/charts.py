@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 PLAIN_TEXT: Any = {"text.parse_math": False}  # a `$` in a name is a dollar sign
 LABEL_WIDTH = 30  # letters in a line of a row's name
@@ -91,6 +91,29 @@ def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_labe
             if trend.x and min(trend.x) > 0 and max(trend.x) >= 100 * min(trend.x):
                 axes.set_xscale("log")
             axes.set(xlabel=x_label, ylabel=label)
+    return _svg(figure, title)
+
+
+@rc_context(PLAIN_TEXT)
+def det_chart(curves: Mapping[str, Series], *, title: str) -> str:
+    """An SVG element of detection error trade-offs.
+
+    Args:
+        curves: by name, false match rates and false non-match rates, 0 to 1; a rate of 0 has no place on the axes.
+        title: above it.
+    """
+    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for (name, (fmr, fnmr)), style in zip(curves.items(), ("-", "--", ":", "-."), strict=False):
+        shown = [(100 * x, 100 * y) for x, y in zip(fmr, fnmr, strict=True) if x > 0 and y > 0]
+        axes.plot(*zip(*shown, strict=True) if shown else ([], []), style, label=name, linewidth=1.8)
+    axes.set(title=textwrap.fill(title, TITLE_WIDTH), xlabel="false match rate, %", ylabel="false non-match rate, %")
+    axes.set(xscale="log", yscale="log", xlim=(0.001, 100), ylim=(0.1, 100))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return _svg(figure, title)
 
 

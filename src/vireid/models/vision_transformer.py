@@ -106,7 +106,7 @@ class VisionTransformer(nn.Module):
         """
         grid = self.grid_of(images)
         patches = self.patch_embed(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], 1)
+        tokens = torch.cat([self.cls_token.expand(images.shape[0], -1, -1), patches], 1)
         dropped: Tensor = self.drop(tokens + resize_positions(self.pos_embed, self.grid, grid))
         return dropped
 

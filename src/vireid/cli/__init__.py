@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from vireid.cli import gallery
 from vireid.errors import InputError, Stopped
 from vireid.version import __version__
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before using it.")
 app.add_typer(data_app, name="data")
+app.add_typer(gallery.index_app, name="index")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
@@ -172,6 +174,12 @@ def evaluate(
         Literal["off", "k-reciprocal", "both"] | None,
         typer.Option(help="Re-ranking, both: a plain row and an (RK) row; default: the config's."),
     ] = None,
+    gallery: Annotated[
+        Literal["cross", "mixed"],
+        typer.Option(
+            help="mixed: both kinds of light answer, less the query's own camera; ours, no published protocol."
+        ),
+    ] = "cross",
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.search, data.shots, ..."),
@@ -192,6 +200,7 @@ def evaluate(
         root=data,
         direction=direction,
         rerank=rerank,
+        mixed_gallery=gallery == "mixed",
         overrides=overrides or [],
         output=output,
         device=device,
@@ -275,10 +284,14 @@ def ablate(
 def embed(
     source: Annotated[Path, typer.Argument(help="An image, a folder of images, or a manifest.csv.")],
     output: Annotated[Path, typer.Option(help="FILE.npz or FILE.parquet.")],
-    model: Annotated[str, typer.Option(help="A run folder, or `default`.")] = "default",
+    model: Annotated[str, typer.Option(help="A run folder, `default`, or FILE.onnx of `vireid export`.")] = "default",
     modality: Annotated[
         Literal["visible", "infrared", "auto"], typer.Option(help="auto: grey images are infrared.")
     ] = "auto",
+    runtime: Annotated[
+        Literal["torch", "onnx", "openvino"] | None,
+        typer.Option(help="onnx and openvino take a FILE.onnx; default: torch, and onnx for such a file."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
@@ -287,7 +300,38 @@ def embed(
     """
     from vireid.bulk import embed_source
 
-    embed_source(source, output, model=model, modality=modality, device=device)
+    embed_source(source, output, model=model, modality=modality, device=device, runtime=runtime)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run folder, or `default` for the shipped model.")],
+    output: Annotated[Path, typer.Option(help="FILE.onnx; FILE.parity.json is written beside it.")],
+    to: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
+    as_json: Json = False,
+) -> None:
+    """Write a model that runs without torch, after comparing it with PyTorch on real crops.
+
+    \b
+    Example: vireid export runs/agw_regdb --format onnx --output agw.onnx
+    More:
+      vireid embed crops/ --model agw.onnx --runtime openvino --output crops.npz
+    """  # noqa: D301 (this is how click keeps lines apart)
+    from vireid.export import export_run
+
+    report = export_run(run, output)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, found in report["runtimes"].items():
+        cosine, difference = found["smallest_cosine"], found["largest_difference"]
+        print(f"{name}: smallest cosine to PyTorch {cosine:.6f}, largest difference {difference:.1e}")
+    print(f"{output}: {report['method']}, checked on {report['images']} crops")
+
+
+app.command()(gallery.search)
+app.command()(gallery.calibrate)
+app.command()(gallery.serve)
 
 
 def _size(text: str | None, least: tuple[int, int] = (16, 8)) -> tuple[int, int] | None:
@@ -365,7 +409,3 @@ def _show_warning(
 def _fail(message: str, status: int) -> NoReturn:
     print(f"vireid: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()
