@@ -218,10 +218,7 @@ def _sql(where: Where) -> str | None:
     """The filter as SQL, or None for no filter."""
     if not where.restricts:
         return None
-    named = {"id": where.ids, "camera": where.cameras, "track": where.tracks, "pid": where.pids}
-    if where.modality is not None:
-        named["modality"] = (where.modality.name.lower(),)
-    parts = [f"{column} IN ({', '.join(map(_quoted, values))})" for column, values in named.items() if values]
+    parts = [f"{column} IN ({', '.join(map(_quoted, values))})" for column, values in where.named.items()]
     # A comparison with null is not true, so crops without a time are outside.
     parts += [f"time >= {float(where.start)!r}"] if where.start is not None else []
     parts += [f"time < {float(where.end)!r}"] if where.end is not None else []

@@ -235,10 +235,7 @@ def _records(rows: pa.Table) -> list[dict[str, Any]]:
 
 def _expression(where: Where) -> str:
     """The filter in the language of Milvus; empty for no filter."""
-    named = {"id": where.ids, "camera": where.cameras, "track": where.tracks, "pid": where.pids}
-    if where.modality is not None:
-        named["modality"] = (where.modality.name.lower(),)
-    parts = [f"{column} in [{', '.join(map(_quoted, values))}]" for column, values in named.items() if values]
+    parts = [f"{column} in [{', '.join(map(_quoted, values))}]" for column, values in where.named.items()]
     # A comparison with null is not true, so crops without a time are outside.
     parts += [f"time >= {float(where.start)!r}"] if where.start is not None else []
     parts += [f"time < {float(where.end)!r}"] if where.end is not None else []

@@ -37,6 +37,13 @@ class Where:
             raise InputError(f"the time range from {show_time(self.start)} to {show_time(self.end)} is empty")
 
     @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The columns that must hold one of some texts, with these texts; times are apart."""
+        modality = () if self.modality is None else (self.modality.name.lower(),)
+        columns = {"id": self.ids, "camera": self.cameras, "track": self.tracks, "pid": self.pids, "modality": modality}
+        return {column: values for column, values in columns.items() if values}
+
+    @property
     def restricts(self) -> bool:
         """Whether anything is filtered out."""
         return any(getattr(self, field.name) not in ((), None) for field in fields(self))
