@@ -12,7 +12,7 @@ import torch
 import trees
 import yaml
 
-from vireid import export, load
+from vireid import export, load, onnx_embedder
 from vireid.cli import main
 from vireid.data.cache import decode
 from vireid.data.pixels import resized
@@ -173,6 +173,24 @@ def test_without_torch(file, tmp_path):
     assert done.stdout.strip() == "(1, 512)", done.stderr
 
 
+def test_ctrl_c_after_several_embedders(file):
+    pytest.importorskip("openvino")
+    # OpenVINO changes the stack that signals are handled on; put back wrongly, the next signal ends the process.
+    code = f"""
+import os, signal
+from vireid.onnx_embedder import OnnxEmbedder
+first = OnnxEmbedder({str(file)!r}, "openvino")
+second = OnnxEmbedder({str(file)!r}, "openvino")
+del first, second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted"), done.stderr
+
+
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_the_command_embeds(capfd, file, tmp_path, runtime):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
@@ -242,6 +260,7 @@ def test_a_missing_package(file, run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"pip install 'vireid\[onnx\]'"):
         load(file)
+    monkeypatch.setattr(onnx_embedder, "_openvino_core", onnx_embedder._openvino_core.__wrapped__)
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match=r"pip install 'vireid\[openvino\]'"):
         load(file, runtime="openvino")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -206,9 +207,21 @@ def _with_onnxruntime(path: Path, threads: int) -> tuple[Infer, dict[str, str]]:
     return infer, dict(session.get_modelmeta().custom_metadata_map)
 
 
+@cache
+def _openvino_core() -> Any:
+    """The process's only one.
+
+    Each gives the calling thread a signal stack and puts back the one it found; if an older one is gone by then, that
+    one is freed memory, and the next Ctrl-C crashes the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _with_openvino(path: Path, threads: int, precision: Precision) -> tuple[Infer, dict[str, str]]:
     try:
-        import openvino
+        core = _openvino_core()
     except ImportError:
         raise InputError("this needs openvino: pip install 'vireid[openvino]'") from None
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -216,7 +229,6 @@ def _with_openvino(path: Path, threads: int, precision: Precision) -> tuple[Infe
         settings["INFERENCE_NUM_THREADS"] = threads
     if precision == "f32":
         settings["INFERENCE_PRECISION_HINT"] = "f32"
-    core = openvino.Core()
     with _refusing_damaged(path):
         model = core.read_model(path)
         compiled = core.compile_model(model, "CPU", settings)
