@@ -39,7 +39,7 @@ default: runs/default/.trained
 runs/default/.trained: runs/default-start/.trained
 
 runs/%/.trained: install
-	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1000 --seed 1
+	$(BIN)/vireid synth data/synthvi-default --preset mini --identities 1000 --seed 1 --masks
 	test -e $@ || if test -e runs/$*/checkpoint.pt; then $(BIN)/vireid train --resume runs/$*; \
 	  else $(BIN)/vireid train configs/$(subst -,_,$*).yaml --output runs/$*; fi
 	@touch $@

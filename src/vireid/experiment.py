@@ -153,6 +153,8 @@ def _train_into(output: Path, config: ExperimentConfig, fabric: Fabric, resume: 
             f"{len(identities)} now; restore them, or start a new run"
         )
     method = _initial_method(config, len(identities), output, resume)
+    if method.needs_masks:
+        data = replace(data, masks=_masks(training, config, fabric))
     metadata = {"method": config.method.name, "num_identities": len(identities), "identities": identities}
     train(
         method,
@@ -242,6 +244,21 @@ def _training_set(
     pids = np.array([index[sample.pid] for sample in training], np.int64)
     modalities = np.array([sample.modality for sample in training], np.int64)
     return TrainingSet(images, pids, modalities, [sample.track for sample in training]), identities
+
+
+def _masks(training: Sequence[Sample], config: ExperimentConfig, fabric: Fabric) -> DecodedImages:
+    """The silhouettes of the training images; raises `InputError` if one is missing."""
+    paths = [sample.mask for sample in training if sample.mask is not None]
+    if len(paths) < len(training):
+        raise InputError(
+            f"method {config.method.name} is to learn from silhouettes, and {config.data.root} has them for "
+            f"{len(paths)} of {len(training)} training images; render SynthVI with --masks, or set "
+            "method.foreground.weight to 0"
+        )
+    with fabric.rank_zero_first():
+        masks = DecodedImages.build(paths, config.images.height, config.images.width)
+    _require_readable(masks, "training")
+    return masks
 
 
 def _require_readable(images: DecodedImages, what: str) -> None:

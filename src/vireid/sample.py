@@ -64,6 +64,7 @@ class Sample:
         split: `train`, `val`, `test`, or, where a data set fixes the roles itself, `query` or `gallery`.
         track: name of the tracklet or of the instant the crop belongs to; empty if unknown.
         time: time of capture as the data set writes it; empty if unknown.
+        mask: a picture of its size that is white where the person is; None where the data set has none.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Sample:
     split: str = "test"
     track: str = ""
     time: str = ""
+    mask: Path | None = None
 
 
 class Batch(NamedTuple):
@@ -82,8 +84,14 @@ class Batch(NamedTuple):
         images: `(N, 3, H, W)` float, normalised.
         pids: `(N,)` int64 class indices, 0 to num_identities - 1.
         modalities: `(N,)` int64 values of `Modality`.
+        masks: `(N, 1, H, W)` float, the share of each pixel that shows the person, for methods that need it; else None.
     """
 
     images: "torch.Tensor"
     pids: "torch.Tensor"
     modalities: "torch.Tensor"
+    masks: "torch.Tensor | None" = None
+
+    def take(self, rows: "torch.Tensor | slice") -> "Batch":
+        """Some rows, in their order."""
+        return Batch(*(None if values is None else values[rows] for values in self))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from vireid.data.augment import (
     exchange_channels,
     jitter,
     normalize,
+    place,
     random_crop,
     zoom,
 )
@@ -74,6 +75,13 @@ def test_defaults_are_crop_and_flip():
 def test_bad_settings(change):
     with pytest.raises(ValidationError):
         AugmentConfig(**change)
+
+
+def test_further_channels_go_along_with_their_image(images):
+    config = AugmentConfig(zoom=(1.0, 1.5), stretch=0.2, pad=4, flip=0.5)
+    four = place(torch.cat([images, images[:, :1]], 1), config, torch.Generator().manual_seed(0))
+    assert torch.equal(four[:, 3], four[:, 0])
+    assert torch.equal(four[:, :3], place(images, config, torch.Generator().manual_seed(0)))
 
 
 def test_the_generator_decides(images, modalities):

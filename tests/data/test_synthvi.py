@@ -110,6 +110,14 @@ def test_people_that_are_no_numbers(both, people):
             use(Config(root=both))
 
 
+def test_silhouettes_stand_beside_their_images_if_there_are_any(both):
+    assert all(sample.mask is None for sample in load(Config(root=both, part="nir")))
+    describe(both / "nir", masks="masks")
+    for sample in load(Config(root=both, part="nir")):
+        inside = sample.path.relative_to(both / "nir")
+        assert sample.mask == (both / "nir" / "masks" / inside).with_suffix(".png")
+
+
 def test_seeds_of_any_kind_are_compared(both):
     describe(both / "nir", seed=[0])
     with pytest.raises(InputError, match=r"got nir seed \[0\] and lwir seed 0"):

@@ -269,6 +269,12 @@ class TestBadInput:
         assert "2 of 120 training images cannot be read" in line
         assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
+    def test_silhouettes_to_learn_from_that_are_not_there(self, capfd, tmp_path):
+        changes = settings(data__root="mini")
+        line = refused(capfd, "train", CONFIGS / "default_start.yaml", *changes, "--output", tmp_path / "run")
+        assert "mini has them for 0 of" in line and "--masks" in line and "foreground.weight" in line
+        assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
     def test_empty_gallery(self, capfd, run, tmp_path):
         crops = trees.make_manifest_tree(tmp_path / "crops")
         for image in crops.glob("visible/*/*"):

@@ -35,7 +35,7 @@ def small(**options):
 
 def one_modality(modality):
     kept = BATCH.modalities == modality
-    return Batch(*(rows[kept] for rows in BATCH))
+    return BATCH.take(kept)
 
 
 def test_without_branches_and_consistency_it_is_a_baseline_with_the_weighted_triplet_loss():

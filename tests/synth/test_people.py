@@ -1,6 +1,6 @@
 """People: postures, clothes that hang in the right order, straps, and what changes between days."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +11,8 @@ pytest.importorskip("anny", reason="not installed: pip install 'vireid[synth]'")
 
 from vireid.synth import body as b
 from vireid.synth.garment import Part, beard_mask, bottom_mask, dress, hair_mask, top_mask
-from vireid.synth.identity import BAGS, SHORTEST, TALLEST, draw_identity
-from vireid.synth.poses import ACTIVITIES, Posture, draw_posture
+from vireid.synth.identity import BAGS, OPEN, SHORTEST, TALLEST, WORN, draw_identity
+from vireid.synth.poses import ACTIVITIES, WALK_CHANGES, Gait, Posture, draw_posture
 from vireid.synth.shapes import convex_radii, curve, hanging, ribbon, tube, vertex_normals
 
 WALK = Posture(phase=0.4)
@@ -34,7 +34,7 @@ def attributes(body, people):
 
 
 def posed(body, person, *postures):
-    return body.pose(postures, person.gait, person.phenotype, person.changes)
+    return body.pose(postures, person.phenotype, person.changes)
 
 
 def wearing(person, bag="none", skirt=None, **top):
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_bytes(body):
     def once():
         rng = np.random.default_rng(7)
         person = draw_identity(rng, 2)
-        return dress(body, person, person.days[1], posed(body, person, draw_posture(rng)), [0])[0]
+        return dress(body, person, person.days[1], posed(body, person, draw_posture(rng, person.gait)), [0])[0]
 
     assert once().vertices.tobytes() == once().vertices.tobytes()
 
@@ -212,17 +212,41 @@ def test_some_change_top_and_bag_between_days(people):
 
 
 def test_clothes_are_plausible(people):
-    tops = [day.top for person in people for day in person.days]
+    moments = [day.at_a_moment(np.random.default_rng(k)) for k, person in enumerate(people) for day in person.days]
+    tops = [moment.top for moment in moments]
     assert {top.collar for top in tops} == {"none", "shirt", "stand", "hood"}
     assert {top.closure for top in tops} == {"none", "zip", "buttons"}
     assert all(top.closure != "none" for top in tops if top.is_open)
     assert all(top.collar == "hood" for top in tops if top.hood_up)
     assert all(0 <= top.looseness <= 1 for top in tops)
-    assert not any(day.hat and day.top.hood_up for person in people for day in person.days)
+    assert not any((moment.hat or moment.scarf) and moment.top.hood_up for moment in moments)
+
+
+def test_what_a_person_has_along_is_on_and_off(people):
+    rng = np.random.default_rng(0)
+    days = [day for person in people for day in person.days]
+    for thing, share in WORN.items():
+        having = [day for day in days if getattr(day, thing) not in (False, "none") and day.top.collar != "hood"]
+        worn = [getattr(day.at_a_moment(rng), thing) not in (False, "none") for day in having * 30]
+        assert abs(np.mean(worn) - share) < 0.05
+        # Nobody has a thing that was left at home.
+        without = [day.at_a_moment(rng) for day in days if getattr(day, thing) in (False, "none")]
+        assert all(getattr(moment, thing) in (False, "none") for moment in without)
+    assert (
+        abs(np.mean([day.at_a_moment(rng).top.is_open for day in days if day.top.opens for _ in range(20)]) - OPEN)
+        < 0.05
+    )
+
+
+def test_a_walk_differs_as_people_do():
+    rng, person = np.random.default_rng(0), Gait(22.0, 17.0, 5.0)
+    walks = np.array([astuple(draw_posture(rng, person).gait) for _ in range(600)])
+    np.testing.assert_allclose(walks.mean(0), astuple(person), atol=0.6)
+    np.testing.assert_allclose(walks.std(0), WALK_CHANGES, rtol=0.15)
 
 
 def test_postures_come_at_their_shares():
-    drawn = [draw_posture(np.random.default_rng(seed)) for seed in range(1500)]
+    drawn = [draw_posture(np.random.default_rng(seed), Gait(22.0, 17.0, 5.0)) for seed in range(1500)]
     for activity, share in ACTIVITIES.items():
         assert abs(np.mean([posture.activity == activity for posture in drawn]) - share) < 0.04
     assert all(posture.walks for posture in drawn if posture.activity == "walking")

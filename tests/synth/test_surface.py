@@ -52,7 +52,7 @@ def _regions(actor: Actor, out: wp.array2d(dtype=int)) -> None:
 def test_the_kernels_regions_are_those_of_the_garments(painter, number):
     person = painter.identity(number)
     day = person.days[0]
-    posed = painter._body.pose([Posture("walking", 0.3)], person.gait, person.phenotype, person.changes)
+    posed = painter._body.pose([Posture("walking", 0.3)], person.phenotype, person.changes)
     (figure,) = dress(painter._body, person, day, posed, [0])
     performer = Performer.of(figure, wardrobe(person, day), "cpu")
     stood = raster.stand(performer.shape, 0.0, np.zeros(3))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,18 @@ def test_two_and_two_epochs_equal_four_bit_for_bit(data, tmp_path, monkeypatch):
     assert same(whole, weights(tmp_path / "halves"))
     losses = [[row["loss/identity"] for row in lines(tmp_path / name)] for name in ("whole", "halves")]
     assert losses[0] == losses[1]
+
+
+class SeesMasks(Linear):
+    def forward(self, batch):
+        # The images' first channel, as it was before its colours changed.
+        level = (batch.images[:, :1] * 0.229 + 0.485).round(decimals=4)
+        torch.testing.assert_close(batch.masks, level, atol=1e-4, rtol=0)
+        return super().forward(batch)
+
+
+def test_masks_are_moved_with_their_images(data, tmp_path):
+    run(replace(data, masks=data.images), tmp_path / "run", SeesMasks(), epochs=1)
 
 
 def test_ctrl_c_in_the_middle_of_an_epoch_resumes_exactly(data, tmp_path, monkeypatch):

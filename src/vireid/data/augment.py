@@ -98,12 +98,30 @@ def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
     Returns:
         `(N, 3, H, W)` float32.
     """
-    visible = modalities == Modality.VISIBLE
+    return recolor(place(images, config, generator), modalities, config, generator)
+
+
+def place(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """The part of the augmentation that moves pixels: zoom and stretch, pad and crop, flip.
+
+    Args:
+        images: `(N, C, H, W)` uint8; further channels, such as silhouettes, go along with their image.
+        config: what is done.
+        generator: on the same device.
+
+    Returns:
+        `(N, C, H, W)` uint8.
+    """
     if config.zoom != (1.0, 1.0) or config.stretch:
         images = zoom(images, config.zoom, config.stretch, generator)
     if config.pad:
         images = random_crop(images, config.pad, generator)
-    images = torch.where(_coin(images, config.flip, generator), images.flip(3), images)
+    return torch.where(_coin(images, config.flip, generator), images.flip(3), images)
+
+
+def recolor(images: Tensor, modalities: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """All the rest, which changes what a pixel holds; as `augment`."""
+    visible = modalities == Modality.VISIBLE
     pixels = images.float().div_(255)
     if config.channel_exchange != "off":
         pixels = exchange_channels(pixels, visible, config.channel_exchange == "gray", generator)
@@ -124,7 +142,7 @@ def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
 
 
 def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: torch.Generator) -> Tensor:
-    """Magnify by a factor within `scale` about a random point, and stretch; `(N, 3, H, W)` uint8 in and out."""
+    """Magnify by a factor within `scale` about a random point, and stretch; `(N, C, H, W)` uint8 in and out."""
     if not len(images):
         return images
     factor = _uniform(len(images), *scale, generator)
@@ -143,10 +161,10 @@ def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: 
 
 
 def random_crop(images: Tensor, border: int, generator: torch.Generator) -> Tensor:
-    """Add a black border and cut the old size out at a random place; `(N, 3, H, W)` in and out."""
+    """Add a black border and cut the old size out at a random place; `(N, C, H, W)` in and out."""
     number, _, height, width = images.shape
     padded = pad(images, (border, border, border, border))
-    # (N, 3, 2 border + 1, 2 border + 1, H, W): every possible crop, as a view.
+    # (N, C, 2 border + 1, 2 border + 1, H, W): every possible crop, as a view.
     crops = padded.unfold(2, height, 1).unfold(3, width, 1)
     top, left = torch.randint(2 * border + 1, (2, number), generator=generator, device=images.device)
     return crops[torch.arange(number, device=images.device), :, top, left]

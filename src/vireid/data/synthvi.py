@@ -63,10 +63,7 @@ def load(config: Config) -> list[Sample]:
         for part in wanted:
             _require_size(folders[part], config.size)
     samples = [
-        sample
-        for part in wanted
-        for sample in read_csv(folders[part] / "manifest.csv")
-        if config.size is None or sample.pid <= config.size
+        sample for part in wanted for sample in _read(folders[part]) if config.size is None or sample.pid <= config.size
     ]
     if config.train_ids == "all":
         return [replace(sample, split="train") for sample in samples]
@@ -74,6 +71,14 @@ def load(config: Config) -> list[Sample]:
         return [sample for sample in samples if sample.split == "train"]
     require_both_sides(samples, config.root)
     return samples
+
+
+def _read(folder: Path) -> list[Sample]:
+    """The images of a part, with their silhouettes if it was rendered with them."""
+    samples = read_csv(folder / "manifest.csv")
+    if not _description(folder).get("masks"):
+        return samples
+    return [replace(sample, mask=mask_path(folder, sample.path)) for sample in samples]
 
 
 def benchmark(config: Config) -> str:

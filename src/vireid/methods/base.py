@@ -18,10 +18,12 @@ class Method(nn.Module):
     Attributes:
         epoch: the epoch in training, counted from 0.
         epochs: how many there will be.
+        needs_masks: whether its losses look at the silhouettes of a batch.
     """
 
     epoch: int = 0
     epochs: int = 1
+    needs_masks: bool = False
 
     def start_epoch(self, epoch: int, epochs: int) -> str:
         """Called before each epoch of training; what a method does by epoch depends on these two numbers only.

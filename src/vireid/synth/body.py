@@ -14,7 +14,7 @@ import torch
 from scipy import sparse
 
 from vireid.synth.bodymodel import load_body_model
-from vireid.synth.poses import Gait, Posture, rotations
+from vireid.synth.poses import Posture, rotations
 
 Array = npt.NDArray[Any]
 
@@ -121,19 +121,18 @@ class Body:
         return result
 
     @torch.no_grad()
-    def pose(self, postures: Sequence[Posture], gait: Gait, phenotype: dict[str, float], changes: Array) -> Posed:
+    def pose(self, postures: Sequence[Posture], phenotype: dict[str, float], changes: Array) -> Posed:
         """Bodies of one person in several postures.
 
         Args:
             postures: B postures.
-            gait: how the person walks.
             phenotype: anny's phenotype values, each 0 to 1.
             changes: one value in -1 to 1 for each of `LOCAL_CHANGES`.
         """
         count = len(postures)
         pose = np.tile(np.eye(4, dtype=np.float32), (count, self.model.bone_count, 1, 1))
         for k, posture in enumerate(postures):
-            for name, matrix in rotations(posture, gait).items():
+            for name, matrix in rotations(posture).items():
                 pose[k, self.bone[name], :3, :3] = matrix
         out = self.model(
             pose_parameters=torch.from_numpy(pose),

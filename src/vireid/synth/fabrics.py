@@ -53,7 +53,7 @@ DYE_TAKES = 0.35
 DYE_LIGHT = 0.5
 # Share of the prints that are pigments, which absorb NIR, and the shares of the ground's reflectance that those and the
 # dyed ones have; chosen.
-PIGMENT_SHARE = 0.35
+PIGMENT_SHARE = 0.5
 PIGMENT_NIR = (0.3, 0.5)
 DYED_NIR = (0.88, 1.1)
 # How much of the skin's warmth hides, 0 to 1: chosen by what the fibres are woven into.
@@ -129,14 +129,25 @@ def draw_nir(rng: Rng, material: str, color: Array) -> float:
     return rng.uniform(*CLEAR_NIR[material]) * (1 - rng.uniform(0, DYE_TAKES) * depth)
 
 
-def draw_fabric(rng: Rng, fibres: dict[str, float], *, darker: float = 1.0, patterns: float = 0.5) -> Fabric:
+# A print is meant to be seen: least difference of luminance from the ground; chosen.
+PRINT_CONTRAST = 0.08
+
+
+def _draw_print(rng: Rng, ground: Array) -> Array:
+    color = draw_color(rng)
+    while abs(float((color - ground) @ LUMINANCE)) < PRINT_CONTRAST:
+        color = draw_color(rng)
+    return color
+
+
+def draw_fabric(rng: Rng, fibres: dict[str, float], *, darker: float = 1.0, patterns: float = 0.65) -> Fabric:
     """A cloth of one of `fibres` (by their shares); `patterns` is the share that is not plain."""
     shares = np.array(list(fibres.values()))
     fibre: Any = str(rng.choice(list(fibres), p=shares / shares.sum()))
     color = _draw_denim(rng) if fibre == "denim" else draw_color(rng) * darker
     if fibre == "leather":
         color, patterns = color * 0.6, 0.0
-    print_color = draw_color(rng)
+    print_color = _draw_print(rng, color)
     nir = draw_nir(rng, fibre, color)
     pattern = "plain"
     if rng.random() < patterns and fibre != "denim":

@@ -1,10 +1,11 @@
 """Who a person is and what they wear, drawn from a seed.
 
-A person keeps body, gait, hair, trousers and shoes; the bag, the hat, the scarf and for some the upper garment
-change between days, so that no single thing gives an identity away. Colours are linear reflectances, 0 to 1.
+A person keeps body, hair, trousers and shoes; the bag and for some the upper garment change between days; hat, scarf
+and bag are put off at times, jackets and hoods opened and closed, so that no single thing gives an identity away.
+Colours are linear reflectances, 0 to 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -45,11 +46,11 @@ class Top:
         fabric: the cloth.
         inner: the cloth of what is worn below an open or short jacket.
         under: where that ends along the torso; at or above `hem` it stays hidden.
-        is_open: whether the front is open.
         coat_length: how far a coat hangs from the waist, 1 at the knee.
-        hood_up: whether a hood is worn.
         collar: none, shirt, stand or hood.
         closure: none, zip or buttons.
+        is_open: whether the front is open.
+        hood_up: whether a hood is worn.
     """
 
     kind: str
@@ -60,11 +61,16 @@ class Top:
     fabric: Fabric
     inner: Fabric
     under: float
-    is_open: bool
     coat_length: float
-    hood_up: bool
     collar: Literal["none", "shirt", "stand", "hood"]
     closure: Literal["none", "zip", "buttons"]
+    is_open: bool = False
+    hood_up: bool = False
+
+    @property
+    def opens(self) -> bool:
+        """Whether it is worn over something and can be opened."""
+        return self.kind in ("jacket", "coat", "hoodie") and self.closure != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,14 @@ class Footwear:
     sock_nir: float
 
 
+# How often a hat, a scarf and a bag that somebody has along are worn or carried when a camera looks; chosen: hats and
+# scarves go off indoors, bags are put down.
+WORN = {"hat": 0.5, "scarf": 0.6, "bag": 0.65}
+# How often a garment that opens is open, and a hood up; chosen.
+OPEN = 0.5
+HOOD_UP = 0.2
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """What may change from day to day: upper garment, bag (one of `BAGS`), hat, scarf and folds."""
@@ -103,6 +117,22 @@ class Day:
     hat: bool
     scarf: bool
     fold_seed: int
+
+    def at_a_moment(self, rng: Rng) -> "Day":
+        """The same as a camera finds it: a jacket open or closed, a hood up or down, hat, scarf and bag on or off."""
+        worn = {name: rng.random() < share for name, share in WORN.items()}
+        top = replace(
+            self.top,
+            is_open=self.top.opens and rng.random() < OPEN,
+            hood_up=self.top.collar == "hood" and rng.random() < HOOD_UP,
+        )
+        return replace(
+            self,
+            top=top,
+            bag=self.bag if worn["bag"] else "none",
+            hat=self.hat and worn["hat"] and not top.hood_up,
+            scarf=self.scarf and worn["scarf"] and not top.hood_up,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +239,7 @@ def _draw_top(rng: Rng) -> Top:
         fabric=draw_fabric(rng, fibres),
         inner=draw_fabric(rng, _CASUAL),
         under=hem + rng.uniform(-0.14, 0.06) if outer else 1.0,
-        is_open=outer and closure != "none" and bool(rng.random() < 0.5),
         coat_length=rng.uniform(0.5, 1.3),
-        hood_up=collar == "hood" and bool(rng.random() < 0.2),
         collar=collar,  # type: ignore[arg-type]
         closure=closure,  # type: ignore[arg-type]
     )
@@ -236,7 +264,7 @@ def _draw_bottom(rng: Rng, female: bool) -> Bottom:
         leg=legs[kind] - (rng.uniform(0.05, 0.2) if cut == "slim" and rng.random() < 0.3 else 0.0),
         offset=rng.uniform(0.005, 0.01),
         cut=cut,  # type: ignore[arg-type]
-        fabric=draw_fabric(rng, _FIBRES[kind], darker=0.75, patterns=0.15),
+        fabric=draw_fabric(rng, _FIBRES[kind], darker=0.75, patterns=0.25),
         skirt_length=rng.uniform(0.6, 1.7),
         skirt_flare=rng.uniform(0.0, 0.11),
         tights=bool(rng.random() < 0.4),
@@ -323,8 +351,8 @@ def _draw_days(rng: Rng, count: int, female: bool) -> tuple[Day, ...]:
             others = [(name, share) for name, share in zip(BAGS, shares, strict=True) if name != bag]
             bag = _choose(rng, dict(others))
         hat, scarf = hat_habit and rng.random() < 0.75, scarf_habit and rng.random() < 0.75
-        scarf = scarf and top.kind not in ("tee", "tank") and not top.hood_up
-        result.append(Day(top, bag, bool(hat and not top.hood_up), bool(scarf), int(rng.integers(1000))))
+        scarf = scarf and top.kind not in ("tee", "tank")
+        result.append(Day(top, bag, bool(hat), bool(scarf), int(rng.integers(1000))))
     return tuple(result)
 
 

@@ -84,16 +84,14 @@ class Painter:
 
     def _perform(self, person: Identity, rng: Rng, poses: int) -> list[Performer]:
         """The person in `poses` postures, two of a day, then two of the next."""
-        posed = self._body.pose(
-            [draw_posture(rng) for _ in range(poses)], person.gait, person.phenotype, person.changes
-        )
-        performers: dict[int, Performer] = {}
-        for number, day in enumerate(person.days):
-            mine = [k for k in range(poses) if _day(k, len(person.days)) == number]
-            clothes = wardrobe(person, day)
-            for k, figure in zip(mine, dress(self._body, person, day, posed, mine), strict=True):
-                performers[k] = Performer.of(figure, clothes, self._device)
-        return [performers[k] for k in range(poses)]
+        postures = [draw_posture(rng, person.gait) for _ in range(poses)]
+        posed = self._body.pose(postures, person.phenotype, person.changes)
+        performers = []
+        for k in range(poses):
+            now = person.days[_day(k, len(person.days))].at_a_moment(rng)
+            (figure,) = dress(self._body, person, now, posed, [k])
+            performers.append(Performer.of(figure, wardrobe(person, now), self._device))
+        return performers
 
     def _walk(self, performers: list[Performer], count: int, rng: Rng) -> Iterator[Picture]:
         """Each camera sees the person pass `count` times over, from anywhere."""

@@ -50,6 +50,17 @@ class Gait:
     slouch: float
 
 
+# Standard deviations of stride, arm swing and forward lean, in degrees, from one walk of a person to the next; chosen,
+# as wide as people differ: pace, shoes, mood and what is carried change a walk, and one picture does not tell a gait.
+WALK_CHANGES = (4.0, 6.0, 3.0)
+
+
+def draw_walk(rng: Rng, gait: Gait) -> Gait:
+    """How a person with this gait walks today."""
+    stride, arm_swing, slouch = rng.normal((gait.stride, gait.arm_swing, gait.slouch), WALK_CHANGES)
+    return Gait(max(stride, 10.0), max(arm_swing, 2.0), max(slouch, -2.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Posture:
     """One instant of what somebody does.
@@ -62,6 +73,7 @@ class Posture:
         nod: the head's nod forward, degrees.
         sway: which leg bears the weight of somebody who stands, -1 to 1.
         spread: how far the arms are held off the body, degrees.
+        gait: how they walk just then.
     """
 
     activity: str = "walking"
@@ -71,10 +83,11 @@ class Posture:
     nod: float = 0.0
     sway: float = 0.0
     spread: float = 0.0
+    gait: Gait = Gait(22.0, 17.0, 5.0)
 
 
-def draw_posture(rng: Rng) -> Posture:
-    """What somebody does when a camera looks."""
+def draw_posture(rng: Rng, gait: Gait) -> Posture:
+    """What somebody with this gait does when a camera looks."""
     activity = str(rng.choice(list(ACTIVITIES), p=list(ACTIVITIES.values())))
     return Posture(
         activity=activity,
@@ -84,17 +97,18 @@ def draw_posture(rng: Rng) -> Posture:
         nod=rng.normal(4, 5) + (16 if activity == "phone" else 0),
         sway=rng.uniform(-1, 1),
         spread=rng.normal(0, 2),
+        gait=draw_walk(rng, gait),
     )
 
 
-def rotations(posture: Posture, gait: Gait) -> dict[str, Array]:
+def rotations(posture: Posture) -> dict[str, Array]:
     """Rotation matrices `(3, 3)` by the name of the bone they turn."""
-    pose = _legs(posture, gait) | _arms(posture, gait)
+    pose = _legs(posture) | _arms(posture)
     lean = {"running": 10.0, "cycling": 24.0}.get(posture.activity, 0.0)
     twist = math.cos(posture.phase) if posture.walks or posture.activity == "running" else 0.2 * posture.sway
-    pose["spine03"] = _about(z=5 * twist) @ _about(x=gait.slouch + lean)
+    pose["spine03"] = _about(z=5 * twist) @ _about(x=posture.gait.slouch + lean)
     pose["root"] = _about(z=-4 * twist) @ _about(x=14.0 if posture.activity == "cycling" else 0.0)
-    ahead = -0.4 * gait.slouch - 0.8 * lean - (14 if posture.activity == "cycling" else 0)
+    ahead = -0.4 * posture.gait.slouch - 0.8 * lean - (14 if posture.activity == "cycling" else 0)
     pose["neck01"] = _about(x=ahead, z=0.5 * posture.turn)
     pose["head"] = _about(x=posture.nod, z=0.5 * posture.turn)
     for side, sign in (("L", 1), ("R", -1)):
@@ -104,7 +118,7 @@ def rotations(posture: Posture, gait: Gait) -> dict[str, Array]:
     return pose
 
 
-def _legs(posture: Posture, gait: Gait) -> dict[str, Array]:
+def _legs(posture: Posture) -> dict[str, Array]:
     """An analytic gait: cosine hip swing and a Gaussian knee bend while the leg swings forward."""
     pose = {}
     for side, sign, offset in (("L", 1, 0.0), ("R", -1, math.pi)):
@@ -112,11 +126,11 @@ def _legs(posture: Posture, gait: Gait) -> dict[str, Array]:
         swing = math.exp(-(((angle - 1.42 * math.pi) / (0.27 * math.pi)) ** 2))
         together = 7.0
         if posture.activity == "running":
-            hip, knee = 1.5 * gait.stride * math.cos(angle) + 14, 22 + 72 * swing
+            hip, knee = 1.5 * posture.gait.stride * math.cos(angle) + 14, 22 + 72 * swing
         elif posture.activity == "cycling":
             hip, knee = 58 + 26 * math.cos(angle), 72 + 34 * math.cos(angle + 0.6)
         elif posture.walks:
-            hip, knee = gait.stride * math.cos(angle) + 4, 6 + 52 * swing
+            hip, knee = posture.gait.stride * math.cos(angle) + 4, 6 + 52 * swing
         else:
             rest = max(0.0, sign * posture.sway)
             hip, knee, together = 3 + 8 * rest, 2 + 15 * rest, 4.5 - 3 * rest
@@ -127,7 +141,7 @@ def _legs(posture: Posture, gait: Gait) -> dict[str, Array]:
     return pose
 
 
-def _arms(posture: Posture, gait: Gait) -> dict[str, Array]:
+def _arms(posture: Posture) -> dict[str, Array]:
     pose = {}
     for side, sign, offset in (("L", 1, 0.0), ("R", -1, math.pi)):
         busy = posture.activity in ("pockets", "crossed", "carrying", "cycling")
@@ -138,7 +152,7 @@ def _arms(posture: Posture, gait: Gait) -> dict[str, Array]:
             upper = _about(z=sign * z) @ _about(x=x - over) @ _about(y=sign * y)
             lower = _about(z=sign * inward) @ _about(x=bend)
         else:
-            amount = gait.arm_swing if posture.walks else 2.0
+            amount = posture.gait.arm_swing if posture.walks else 2.0
             swing = -amount * math.cos(posture.phase + offset) - 2
             bend = 36 - max(0.0, swing) * 0.5
             if posture.activity == "running":

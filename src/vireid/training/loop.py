@@ -29,7 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vireid.atomic import write_text
-from vireid.data.augment import AugmentConfig, augment
+from vireid.data.augment import AugmentConfig, place, recolor
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError, Stopped
 from vireid.methods.base import Method
@@ -71,12 +71,16 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Decoded training images with class indices `pids (N,)`, `modalities (N,)` and track names `(N,)`."""
+    """Decoded training images with class indices `pids (N,)`, `modalities (N,)` and track names `(N,)`.
+
+    `masks` are their silhouettes, as images whose channels are equal; only for methods that need them.
+    """
 
     images: Images
     pids: np.ndarray
     modalities: np.ndarray
     tracks: Sequence[str] = ()
+    masks: Images | None = None
 
 
 class Interrupted(Stopped):
@@ -262,11 +266,15 @@ def _make_batch(
     device: torch.device,
     memory_format: torch.memory_format,
 ) -> Batch:
-    images = data.images.gather(indices.tolist()).to(device, non_blocking=True)
+    images = data.images.gather(indices.tolist())
+    if data.masks is not None:
+        images = torch.cat([images, data.masks.gather(indices.tolist())[:, :1]], 1)
+    images = place(images.to(device, non_blocking=True), augmentation, generator)
+    masks = None if data.masks is None else images[:, 3:].float() / 255
     modalities = torch.from_numpy(data.modalities[indices]).to(device)
     pids = torch.from_numpy(data.pids[indices]).to(device)
-    images = augment(images, modalities, augmentation, generator)
-    return Batch(images.contiguous(memory_format=memory_format), pids, modalities)
+    images = recolor(images[:, :3], modalities, augmentation, generator)
+    return Batch(images.contiguous(memory_format=memory_format), pids, modalities, masks)
 
 
 def _step_generator(fabric: Fabric, seed: int, epoch: int, step: int) -> torch.Generator:
