@@ -20,10 +20,10 @@ from vireid.data.synthvi import mask_path
 from vireid.errors import InputError
 from vireid.sample import Sample
 
-HEIGHT, WIDTH = 96, 48
+HEIGHT, WIDTH = 128, 64  # as the default model sees them
 DILATION = 2  # pixels of HEIGHT x WIDTH around the person that count as the person: blur and compression spread it
 KEPT = 0.15  # share of the image that `background` leaves, the same pixels in every image
-KINDS = ("silhouette", "person", "background")
+KINDS = ("background", "silhouette", "outline", "person")
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -62,20 +62,25 @@ def common_cover(masks: Mask) -> Mask:
     return cover
 
 
-def change(kind: str, image: Pixels, person: Mask, cover: Mask) -> Pixels:
+def change(kind: str, image: Pixels, person: Mask, cover: Mask, found: Pixels | None = None) -> Pixels:
     """An image `(3, H, W)` as a probe sees it.
 
     Args:
         kind: `silhouette`, white where the person is; `person`, the image where the person is; both black elsewhere, so
-            that they differ in what is inside the outline; `background`, all of `cover` filled with the mean of the
+            that they differ in what is inside the outline; `outline`, as bright as the person was `found`, which is the
+            silhouette as far as it can be told from the image; `background`, all of `cover` filled with the mean of the
             scene outside, and limbs beyond it with the nearest pixel of the scene. No colour of the person remains, of
             the outline little: streaks where a limb reached beyond the cover, and shadows on the ground.
         image: the image.
         person: `(H, W)`.
         cover: `(H, W)` of `common_cover`.
+        found: `(H, W)`, how sure a network is of the person, 0 to 255; for `outline` only.
     """
     if kind == "silhouette":
         return np.repeat(person[None] * np.uint8(255), 3, axis=0)
+    if kind == "outline":
+        assert found is not None, "an outline is found by a network"
+        return np.repeat(found[None], 3, axis=0)
     if kind == "person":
         return np.where(person, image, np.uint8(0))
     scene = ~cover & ~person

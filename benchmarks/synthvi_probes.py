@@ -3,8 +3,8 @@
 ROOT holds `nir/`, `lwir/` and `train/`, all of `vireid synth --masks`: the people that are searched for, in both
 spectra, and others, of another seed, that networks are trained on. By each part's own protocol, both directions, beside
 chance: descriptors that look at colours, at brightness, at the camera's number, at the scene or at the outline; and
-networks, trained on silhouettes or on the background alone as the default model was on whole images. Intervals are over
-people. What is finished stays in FILE and in the folder of the runs; the same command goes on.
+networks, trained on the background, on silhouettes or on cut-out people alone as the default model was on whole images.
+Intervals are over people. What is finished stays in FILE and in the folder of the runs; the same command goes on.
 
 Shapes: N samples, H and W height and width in pixels.
 """
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import probe_images
+import torch
 from intervals import ByQuery, Distance, score_queries, summarise
 from refusal import make_folder, refusing
 from tqdm import tqdm
@@ -30,12 +31,14 @@ from vireid import config as configuration
 from vireid.atomic import require_writable, write_text
 from vireid.config import ExperimentConfig
 from vireid.data import synthvi
+from vireid.data.augment import normalize
 from vireid.data.files import rendered
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.experiment import complete_run, embed_test, test_sets
+from vireid.models.foreground import person_share
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
 
@@ -44,6 +47,7 @@ STAGES = ("default_start", "default")  # of the default model: pairs of one inst
 RUNS = Path("runs/synthvi-probes")
 TRAINED_ON = {"preset": "mini", "seed": 1, "identities": {"train": 500, "test": 500}}  # of `make default`
 PLACES = ("data.root", "train.start_from")  # settings that say where, not how
+BATCH = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FORMAT = 3
 
@@ -206,7 +210,20 @@ def require_reference(reference: Run, recipe: Sequence[ExperimentConfig]) -> Non
         )
 
 
-def change_all(kind: str, people: People, folder: Path) -> None:
+def outlines(reference: Run, part: Part, device: str) -> npt.NDArray[np.uint8]:
+    """How sure the default model is that a pixel shows the person, `(N, H, W)`, 0 to 255."""
+    method: Any = build_method(reference)
+    network = method.foreground.to(resolve_device(device)).eval()
+    result = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(part.images), BATCH), f"outlines, {part.name}", leave=False):
+            images = normalize(torch.from_numpy(part.images[start : start + BATCH]).to(resolve_device(device)))
+            share = person_share(network(images), images.shape[2:])
+            result.append((share[:, 0] * 255).round().to(torch.uint8).cpu().numpy())
+    return np.concatenate(result)
+
+
+def change_all(kind: str, people: People, folder: Path, reference: Run, device: str) -> None:
     """Write all images that networks see, changed; what people cover is that of the people trained on, everywhere."""
     if folder.exists():
         return
@@ -215,8 +232,11 @@ def change_all(kind: str, people: People, folder: Path) -> None:
     for role, parts in (("train", people.train), ("test", people.test)):
         for name, part in parts.items():
             seen = [k for k, sample in enumerate(part.samples) if role == "train" or sample.split == "test"]
+            found = outlines(reference, part, device) if kind == "outline" else None
             changed = [
-                probe_images.change(kind, part.images[k], part.people[k], people.train[name].cover)
+                probe_images.change(
+                    kind, part.images[k], part.people[k], people.train[name].cover, None if found is None else found[k]
+                )
                 for k in tqdm(seen, f"{kind}, {role}, {name}", leave=False)
             ]
             samples = [part.samples[k] for k in seen]
@@ -225,11 +245,14 @@ def change_all(kind: str, people: People, folder: Path) -> None:
 
 
 def network(kind: str, recipe: Sequence[ExperimentConfig], data: Path, work: Path, device: str) -> Run:
-    """A network trained on the changed images of the folder `data`; its runs lie in `work`."""
-    start: dict[str, Any] = {}
+    """A network trained on the changed images of the folder `data`; its runs lie in `work`.
+
+    It cuts nobody out: what it is to see is cut out already.
+    """
+    start: dict[str, Any] = {"method.foreground.enabled": False}
     for name, stage in zip(STAGES, recipe, strict=True):
         run = complete_run(stage.override({"data.root": str(data), **start}), work / f"{kind}-{name}", device=device)
-        start = {"train.start_from": str(run)}
+        start["train.start_from"] = str(run)
     return load_run(run)
 
 
@@ -310,7 +333,7 @@ def probe(
             continue
         run, tested = reference, people.root
         if kind in probe_images.KINDS:
-            change_all(kind, people, work / kind)
+            change_all(kind, people, work / kind, reference, device)
             run, tested = network(kind, recipe, work / kind / "train", work, device), work / kind / "test"
         for part, found in score_network(run, tested, device).items():
             report.add(part, name, plain(found))

@@ -44,6 +44,13 @@ def test_the_silhouette_knows_nothing_but_the_outline():
     assert np.array_equal(*shapes) and set(np.unique(shapes[0])) == {0, 255}
 
 
+def test_the_outline_is_as_bright_as_the_person_was_found():
+    found = np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE).astype(np.uint8)
+    image, person = scene((9, 9, 9), (200, 1, 1))
+    changed = probe_images.change("outline", image, person, person, found)
+    assert changed.shape == (3, *SHAPE) and all(np.array_equal(channel, found) for channel in changed)
+
+
 def test_the_background_does_not_know_the_person_s_colours():
     dark, bright = scene((9, 9, 9), (200, 1, 1)), scene((250, 240, 230), (200, 1, 1))
     cover = probe_images.common_cover(dark[1][None])

@@ -404,7 +404,7 @@ def test_sets_of_another_version_are_refused(four):
     about = json.loads((four / "dataset.json").read_text())
     about["settings"]["generator"] = 1
     (four / "dataset.json").write_text(json.dumps(about))
-    assert "was written by version 1 of the renderer, this is version 2" in refuse(four, **FOUR)
+    assert "was written by version 1 of the renderer, this is version 3" in refuse(four, **FOUR)
 
 
 @pytest.mark.parametrize("text", ['{"name": "mine"}', "[]", "{"])

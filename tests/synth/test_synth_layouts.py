@@ -272,12 +272,12 @@ def test_regdb_check(regdb):
 @pytest.mark.parametrize(
     ("preset", "layout", "size", "seed", "name"),
     [
-        ("nir", "manifest", None, 0, "SynthVI2-nir"),
-        ("nir", "sysu", None, 0, "SynthVI2-nir"),
-        ("lwir", "manifest", (288, 144), 0, "SynthVI2-lwir"),
-        ("lwir", "regdb", None, 0, "SynthVI2-bmp-lwir"),  # lossless, other pixels
-        ("mini", "manifest", None, 0, "SynthVI2-mini-lwir"),
-        ("nir", "manifest", (128, 64), 7, "SynthVI2-128x64-seed7-nir"),
+        ("nir", "manifest", None, 0, "SynthVI3-nir"),
+        ("nir", "sysu", None, 0, "SynthVI3-nir"),
+        ("lwir", "manifest", (288, 144), 0, "SynthVI3-lwir"),
+        ("lwir", "regdb", None, 0, "SynthVI3-bmp-lwir"),  # lossless, other pixels
+        ("mini", "manifest", None, 0, "SynthVI3-mini-lwir"),
+        ("nir", "manifest", (128, 64), 7, "SynthVI3-128x64-seed7-nir"),
     ],
 )
 def test_only_the_standard_set_has_the_plain_name(preset, layout, size, seed, name):

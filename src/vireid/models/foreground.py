@@ -7,6 +7,8 @@ Contrastive Attention Model for Person Re-Identification, CVPR 2018; here the ma
 Shapes: B images, H and W height and width in pixels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -54,13 +56,17 @@ class Foreground(nn.Module):
         return logits
 
 
-def cut_out(images: Tensor, logits: Tensor) -> Tensor:
-    """Images `(B, 3, H, W)` whose scene has faded to the mean colour; no gradient reaches the logits.
+def person_share(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """How sure it is that a pixel shows the person, `(B, 1, H, W)` float32 from 0 to 1, for `size` (H, W).
 
     Twice the logits: a probability of 0.9 is sure enough to keep nearly all.
     """
-    person = torch.sigmoid(2 * logits.detach().float())
-    return images * F.interpolate(person, images.shape[2:], mode="bilinear").to(images.dtype)
+    return F.interpolate(torch.sigmoid(2 * logits.float()), list(size), mode="bilinear")
+
+
+def cut_out(images: Tensor, logits: Tensor) -> Tensor:
+    """Images `(B, 3, H, W)` whose scene has faded to the mean colour; no gradient reaches the logits."""
+    return images * person_share(logits.detach(), images.shape[2:]).to(images.dtype)
 
 
 def foreground_loss(logits: Tensor, masks: Tensor) -> Tensor:
