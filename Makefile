@@ -30,7 +30,8 @@ types: install
 	$(BIN)/mypy
 
 # Renders the people the default model trains on, trains it in two stages and puts it into the package: an hour on two
-# cores. Interrupted, it goes on where it stopped; for another model remove runs/default-start and runs/default first.
+# cores. Interrupted, it goes on where it stopped; for another model remove runs/default-start and runs/default first, and
+# data/synthvi-default if an older version rendered it.
 default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
 	$(BIN)/vireid calibrate runs/default --data mini

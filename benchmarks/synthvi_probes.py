@@ -210,15 +210,15 @@ def require_reference(reference: Run, recipe: Sequence[ExperimentConfig]) -> Non
         )
 
 
-def outlines(reference: Run, part: Part, device: str) -> npt.NDArray[np.uint8]:
-    """How sure the default model is that a pixel shows the person, `(N, H, W)`, 0 to 255."""
+def outlines(reference: Run, images: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.uint8]:
+    """How sure the default model is that a pixel shows the person, `(N, H, W)`, 0 to 255, in images `(N, 3, H, W)`."""
     method: Any = build_method(reference)
     network = method.foreground.to(resolve_device(device)).eval()
     result = []
     with torch.inference_mode():
-        for start in tqdm(range(0, len(part.images), BATCH), f"outlines, {part.name}", leave=False):
-            images = normalize(torch.from_numpy(part.images[start : start + BATCH]).to(resolve_device(device)))
-            share = person_share(network(images), images.shape[2:])
+        for start in tqdm(range(0, len(images), BATCH), "outlines", leave=False):
+            part = normalize(torch.from_numpy(images[start : start + BATCH]).to(resolve_device(device)))
+            share = person_share(network(part), part.shape[2:])
             result.append((share[:, 0] * 255).round().to(torch.uint8).cpu().numpy())
     return np.concatenate(result)
 
@@ -232,12 +232,11 @@ def change_all(kind: str, people: People, folder: Path, reference: Run, device: 
     for role, parts in (("train", people.train), ("test", people.test)):
         for name, part in parts.items():
             seen = [k for k, sample in enumerate(part.samples) if role == "train" or sample.split == "test"]
-            found = outlines(reference, part, device) if kind == "outline" else None
+            found = outlines(reference, part.images[seen], device) if kind == "outline" else [None] * len(seen)
+            cover = people.train[name].cover
             changed = [
-                probe_images.change(
-                    kind, part.images[k], part.people[k], people.train[name].cover, None if found is None else found[k]
-                )
-                for k in tqdm(seen, f"{kind}, {role}, {name}", leave=False)
+                probe_images.change(kind, part.images[k], part.people[k], cover, outline)
+                for k, outline in zip(tqdm(seen, f"{kind}, {role}, {name}", leave=False), found, strict=True)
             ]
             samples = [part.samples[k] for k in seen]
             probe_images.write(unfinished / role / name, part.folder, samples, np.stack(changed))
@@ -247,11 +246,14 @@ def change_all(kind: str, people: People, folder: Path, reference: Run, device: 
 def network(kind: str, recipe: Sequence[ExperimentConfig], data: Path, work: Path, device: str) -> Run:
     """A network trained on the changed images of the folder `data`; its runs lie in `work`.
 
-    It cuts nobody out: what it is to see is cut out already.
+    It cuts nobody out: what it is to see is cut out already. So the epochs in which the default model learns nothing
+    but that are left out.
     """
     start: dict[str, Any] = {"method.foreground.enabled": False}
     for name, stage in zip(STAGES, recipe, strict=True):
-        run = complete_run(stage.override({"data.root": str(data), **start}), work / f"{kind}-{name}", device=device)
+        epochs = stage.train.epochs - stage.flat()["method.foreground.epochs"]
+        changed = stage.override({"data.root": str(data), "train.epochs": epochs, **start})
+        run = complete_run(changed, work / f"{kind}-{name}", device=device)
         start["train.start_from"] = str(run)
     return load_run(run)
 
@@ -367,7 +369,9 @@ def main() -> None:
         recipe, reference = read_recipe(), load_run("default")
         require_reference(reference, recipe)
         report = Report(options.output, settings(find_people(options.root), recipe, reference))
-        probe(read_people(options.root), report, recipe, reference, options.runs, options.device)
+        # Pictures and runs belong to these settings: with others they are made anew.
+        work = options.runs / hashlib.sha256(json.dumps(report.content["settings"]).encode()).hexdigest()[:12]
+        probe(read_people(options.root), report, recipe, reference, work, options.device)
     print(text(report.content))
 
 

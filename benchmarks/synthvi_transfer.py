@@ -71,13 +71,15 @@ def row(found: Sequence[dict[str, ByQuery]]) -> dict[str, dict[str, dict[str, fl
 def describe(run: Run) -> dict[str, object]:
     """What a run was trained on and how, as far as its folder and its data set tell; names no folder of the machine."""
     config = run.config
+    # Epochs in which only the foreground is learned teach nothing about people.
+    epochs = config.train.epochs - int(config.flat().get("method.foreground.epochs", 0))
     return {
         "run": run.path.name,
         "commit": read_json(run.path / "environment.json").get("commit"),
         "method": config.method.to_dict(),
         "data": describe_data(config.data),
         "seed": config.train.seed,
-        "steps": config.train.epochs * config.train.steps_per_epoch,
+        "steps": epochs * config.train.steps_per_epoch,
         "batch": [config.train.identities, config.train.images_per_modality],
         "size": [config.images.height, config.images.width],
         "augment": config.images.model_dump(mode="json")["augment"],

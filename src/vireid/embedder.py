@@ -104,6 +104,12 @@ def load_weights(method: Method, weights: dict[str, Tensor], source: str, *, ski
     absent = [name for name in own if name not in weights]
     if wrong or absent:
         example = (wrong + absent)[0]
+        if all(name.startswith("foreground.") for name in wrong + absent):
+            has, enabled = ("no network", "false") if absent else ("a network", "true")
+            raise InputError(
+                f"{source} has {has} that cuts people out: set method.foreground.enabled to {enabled}, as it was "
+                "trained with"
+            )
         raise InputError(
             f"{source} holds the weights of another method or size: {len(wrong)} tensors do not fit and "
             f"{len(absent)} are absent, for example '{example}'"

@@ -199,6 +199,8 @@ def _initial_method(config: ExperimentConfig, identities: int, output: Path, res
     method: Method = config.method.module.build(
         options if resume is None and start is None else without_download(options), identities
     )
+    _require_a_foreground(method, config)
+    method.start_epoch(0, config.train.epochs)  # refuses epochs that do not fit before anything is written
     if resume is not None:
         load_weights(method, resume["model"], str(output / "checkpoint.pt"), skip_classifier=False)
     elif start is not None:
@@ -210,6 +212,15 @@ def _initial_method(config: ExperimentConfig, identities: int, output: Path, res
             )
         load_weights(method, source.weights, str(start), skip_classifier=True)
     return method
+
+
+def _require_a_foreground(method: Method, config: ExperimentConfig) -> None:
+    """Raise `InputError` if people would be cut out by a network that nobody has taught or will teach."""
+    if getattr(method, "foreground", None) is not None and not method.needs_masks and not config.train.start_from:
+        raise InputError(
+            "method.foreground.weight is 0, so nobody learns where people are, and train.start_from is not set: "
+            "set either, for example train.start_from to default, or method.foreground.enabled to false"
+        )
 
 
 def _write_head(output: Path, config: ExperimentConfig, device: str, *, fresh: bool) -> None:
@@ -253,11 +264,11 @@ def _masks(training: Sequence[Sample], config: ExperimentConfig, fabric: Fabric)
         raise InputError(
             f"method {config.method.name} is to learn from silhouettes, and {config.data.root} has them for "
             f"{len(paths)} of {len(training)} training images; render SynthVI with --masks, or set "
-            "method.foreground.weight to 0"
+            "method.foreground.enabled to false, or its weight to 0 and train.start_from to a run that has learned"
         )
     with fabric.rank_zero_first():
         masks = DecodedImages.build(paths, config.images.height, config.images.width)
-    _require_readable(masks, "training")
+    _require_readable(masks, "silhouettes of the training")
     return masks
 
 

@@ -91,7 +91,3 @@ class Batch(NamedTuple):
     pids: "torch.Tensor"
     modalities: "torch.Tensor"
     masks: "torch.Tensor | None" = None
-
-    def take(self, rows: "torch.Tensor | slice") -> "Batch":
-        """Some rows, in their order."""
-        return Batch(*(None if values is None else values[rows] for values in self))  # type: ignore[arg-type]

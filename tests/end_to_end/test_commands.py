@@ -270,10 +270,22 @@ class TestBadInput:
         assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
     def test_silhouettes_to_learn_from_that_are_not_there(self, capfd, tmp_path):
-        changes = settings(data__root="mini")
+        changes = settings(data__root="mini", method__foreground__epochs=0)
         line = refused(capfd, "train", CONFIGS / "default_start.yaml", *changes, "--output", tmp_path / "run")
         assert "mini has them for 0 of" in line and "--masks" in line and "foreground.weight" in line
         assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+    @pytest.mark.parametrize(
+        ("change", "told"),
+        [
+            ({"method__foreground__weight": 0}, "train.start_from is not set"),
+            ({"method__foreground__epochs": 2, "train__epochs": 2}, "epochs is 2 and train.epochs 2"),
+        ],
+    )
+    def test_a_foreground_that_nobody_learns_or_nothing_else(self, capfd, tmp_path, change, told):
+        changes = settings(**{"data__root": "mini", "method__foreground__epochs": 0, **change})
+        line = refused(capfd, "train", CONFIGS / "default_start.yaml", *changes, "--output", tmp_path / "run")
+        assert told in line and not (tmp_path / "run" / "metrics.jsonl").exists()
 
     def test_empty_gallery(self, capfd, run, tmp_path):
         crops = trees.make_manifest_tree(tmp_path / "crops")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from batches import take
 from pydantic import ValidationError
 from torch.nn import functional as F
 
@@ -35,7 +36,7 @@ def small(**options):
 
 def one_modality(modality):
     kept = BATCH.modalities == modality
-    return BATCH.take(kept)
+    return take(BATCH, kept)
 
 
 def test_without_branches_and_consistency_it_is_a_baseline_with_the_weighted_triplet_loss():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from batches import take
 from pydantic import ValidationError
 from torch.nn import functional as F
 
@@ -24,7 +25,7 @@ from vireid.sample import Batch
 
 PIDS, MODALITIES = torch.tensor([0, 0, 1, 1, 2, 2] * 2), torch.tensor([0] * 6 + [1] * 6)
 BATCH = Batch(torch.randn(12, 3, 64, 32, generator=torch.Generator().manual_seed(0)), PIDS, MODALITIES)
-VISIBLE_ONLY = BATCH.take(slice(6))
+VISIBLE_ONLY = take(BATCH, slice(6))
 IDENTITIES = 3
 NO_CENTER_ALIGNMENT = {"alignment": 0, "cluster": 0, "push": 0}
 ALL_LOSSES = {"triplet": 1.0, "center_alignment": {"alignment": 1.0, "cluster": 0.5, "push": 2.0}}

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vireid.costs.measure import embedding_parameters
 from vireid.methods import baseline
 from vireid.models.foreground import Foreground, cut_out, foreground_loss
 from vireid.sample import Batch
@@ -51,10 +52,8 @@ def test_the_loss_by_hand():
 def test_what_is_left_of_an_image():
     images = torch.randn(1, 3, 8, 4)
     for logit, share in ((30.0, 1.0), (-30.0, 0.0), (0.0, 0.5), (math.log(3) / 2, 0.75)):
-        logits = torch.full((1, 1, 4, 2), logit, requires_grad=True)
-        left = cut_out(images, logits)
-        torch.testing.assert_close(left, share * images)
-        assert not left.requires_grad  # the other losses do not move the mask
+        logits = torch.full((1, 1, 4, 2), logit)
+        torch.testing.assert_close(cut_out(images, logits), share * images)
 
 
 def test_it_learns_where_the_squares_are():
@@ -92,6 +91,15 @@ def test_its_factor_and_that_the_rest_sees_the_cut_out_image():
     plain = baseline.build(baseline.Config(backbone="resnet18", weights="none"), 4).eval()
     plain.load_state_dict({key: value for key, value in one.state_dict().items() if not key.startswith("foreground.")})
     torch.testing.assert_close(one.embed(data.images, data.modalities), plain.embed(seen, data.modalities))
+
+
+def test_other_losses_do_not_move_it_and_embeddings_come_from_it():
+    one = method()
+    losses = one(batch())
+    (losses["identity"] + losses["triplet"]).backward()
+    assert all(p.grad is None for p in one.foreground.parameters())
+    used = {id(p) for p in embedding_parameters(one, 32, 16)}
+    assert used >= {id(p) for p in one.foreground.parameters()}
 
 
 def test_without_a_factor_it_stays_as_it_is_and_needs_no_masks():

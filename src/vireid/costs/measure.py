@@ -13,6 +13,8 @@ from vireid.costs.macs import count_macs
 from vireid.methods.base import Method
 from vireid.sample import Batch, Modality
 
+LAST_EPOCH = 999  # what is timed is a step of the last epoch, when all of a method is learned
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -177,7 +179,8 @@ def _random_batch(size: int, setting: Setting, layout: torch.memory_format) -> B
     pids = (torch.arange(half) // min(4, half // 2) % setting.num_identities).repeat(2)
     modalities = torch.tensor([Modality.VISIBLE] * half + [Modality.INFRARED] * half)
     device = setting.device
-    return Batch(images.to(device, memory_format=layout), pids.to(device), modalities.to(device))
+    masks = torch.ones(size, 1, setting.height, setting.width, device=device)
+    return Batch(images.to(device, memory_format=layout), pids.to(device), modalities.to(device), masks)
 
 
 def _training_step(method: Method, batch: Batch, precision: str) -> Callable[[], None]:
@@ -185,6 +188,7 @@ def _training_step(method: Method, batch: Batch, precision: str) -> Callable[[],
     # The rate is tiny: random images must not drive the weights to infinity while the clock runs.
     optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, nesterov=True)
     method.train()
+    method.start_epoch(LAST_EPOCH, LAST_EPOCH + 1)
 
     def step() -> None:
         with _autocast(batch.images.device.type, precision):

@@ -78,11 +78,14 @@ def _read(folder: Path) -> list[Sample]:
     samples = read_csv(folder / "manifest.csv")
     if not _description(folder).get("masks"):
         return samples
-    return [replace(sample, mask=mask_path(folder, sample.path)) for sample in samples]
+    return [
+        replace(sample, mask=mask_path(folder, sample.path)) if sample.path.is_relative_to(folder) else sample
+        for sample in samples
+    ]
 
 
 def benchmark(config: Config) -> str:
-    """What results on a part are named after, such as `SynthVI2-nir-400`: the set and its number of people.
+    """What results on a part are named after, such as `SynthVI3-nir-400`: the set and its number of people.
 
     Results of one name are of the same pictures. Sets of an older `vireid synth` have no name: the part alone.
     """

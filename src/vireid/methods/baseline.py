@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from vireid.errors import InputError
 from vireid.losses.contrastive import cross_modality_contrastive_loss
 from vireid.losses.gaussian_consistency import OptionalConsistency, consistency_loss
 from vireid.losses.hetero_center import hetero_center_triplet_loss
@@ -106,7 +107,8 @@ class Baseline(Method):
         self.config = config
         stages = [stage for stage in config.bn_specific if stage != "neck"]
         self.foreground = Foreground() if config.foreground.enabled else None
-        if self.foreground is not None and config.foreground.weight == 0:
+        self.needs_masks = config.foreground.enabled and config.foreground.weight > 0
+        if self.foreground is not None and not self.needs_masks:
             self.foreground.requires_grad_(False)
         self.backbone = TwoStreamResNet(
             config.backbone,
@@ -122,14 +124,14 @@ class Baseline(Method):
             if config.loss.contrastive == 0 and config.consistency.weight == 0:
                 self.neck.requires_grad_(False)  # the other losses look before the neck
 
-    @property
-    def needs_masks(self) -> bool:  # type: ignore[override]
-        """Whether the foreground is to be learned."""
-        return self.config.foreground.enabled and self.config.foreground.weight > 0
-
     def start_epoch(self, epoch: int, epochs: int) -> str:
-        """Only the foreground is learned in its first epochs."""
+        """Only the foreground is learned in its first epochs; raises `InputError` if these are all."""
         super().start_epoch(epoch, epochs)
+        if self.needs_masks and self.config.foreground.epochs >= epochs:
+            raise InputError(
+                f"method.foreground.epochs is {self.config.foreground.epochs} and train.epochs {epochs}, which leaves "
+                "none for the embedding: set it lower, or train.epochs higher"
+            )
         return "foreground" if self._only_foreground() else ""
 
     def _only_foreground(self) -> bool:
@@ -148,7 +150,7 @@ class Baseline(Method):
                 losses["foreground"] = config.foreground.weight * foreground_loss(logits, batch.masks)
             if self._only_foreground():
                 return losses
-            images = cut_out(images, logits)
+            images = cut_out(images, logits.detach())  # the other losses do not move it
         pooled = self._pooled(images, batch.modalities)
         embeddings = self.neck(pooled, batch.modalities)
         if weights.identity:

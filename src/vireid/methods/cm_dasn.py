@@ -175,7 +175,7 @@ class CMDASN(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """PMT's losses by their names, `alignment`, and in stage 3 `selected_identity` and `selected_triplet`."""
-        images, pids, modalities, _ = batch
+        images, pids, modalities = batch.images, batch.pids, batch.modalities
         weights, first = self.config.loss, self.stage == 1
         if first:
             images = to_gray(images, modalities == Modality.VISIBLE)

@@ -95,7 +95,7 @@ class PMT(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses `identity`, `triplet`, and after the stage gray `shared_enhancement` and `discriminative_center`."""
-        images, pids, modalities, _ = batch
+        images, pids, modalities = batch.images, batch.pids, batch.modalities
         weights = self.config.loss
         if self.stage == "gray":
             images = to_gray(images, modalities == Modality.VISIBLE)

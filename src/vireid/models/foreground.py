@@ -20,21 +20,17 @@ WIDTH = 24  # channels at half the image's size
 class OptionalForeground(BaseModel):
     """Cutting the person out as a plug-in of a method: off unless enabled."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     enabled: bool = False
     weight: float = Field(
-        1.0, ge=0, description="of the loss on silhouettes; 0: what is learned stays, none are needed"
+        1.0, ge=0, description="of the loss on silhouettes; 0: it stays as train.start_from has it, and needs none"
     )
     epochs: int = Field(0, ge=0, description="first epochs, in which nothing else is learned")
 
 
 class Foreground(nn.Module):
-    """Where the person is, and the image without the rest.
-
-    Attributes:
-        network: images `(B, 3, H, W)` to logits `(B, 1, H/2, W/2)`.
-    """
+    """Where the person is: a U-Net of four scales, the finest at half the image's size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,8 +61,8 @@ def person_share(logits: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def cut_out(images: Tensor, logits: Tensor) -> Tensor:
-    """Images `(B, 3, H, W)` whose scene has faded to the mean colour; no gradient reaches the logits."""
-    return images * person_share(logits.detach(), images.shape[2:]).to(images.dtype)
+    """Images `(B, 3, H, W)` whose scene has faded to the mean colour."""
+    return images * person_share(logits, images.shape[2:]).to(images.dtype)
 
 
 def foreground_loss(logits: Tensor, masks: Tensor) -> Tensor:

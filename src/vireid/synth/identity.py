@@ -148,7 +148,7 @@ class Identity:
         glasses: whether glasses are worn.
         phenotype: anny's values, 0 to 1.
         changes: anny's local changes `(20,)`, -1 to 1.
-        gait: how the person walks.
+        gait: how the person walks on average.
         bottom: lower garment.
         footwear: shoes and socks.
         bag_fabric: cloth of every bag of this person.

@@ -56,7 +56,7 @@ WALK_CHANGES = (4.0, 6.0, 3.0)
 
 
 def draw_walk(rng: Rng, gait: Gait) -> Gait:
-    """How a person with this gait walks today."""
+    """How a person with this gait walks at a moment."""
     stride, arm_swing, slouch = rng.normal((gait.stride, gait.arm_swing, gait.slouch), WALK_CHANGES)
     return Gait(max(stride, 10.0), max(arm_swing, 2.0), max(slouch, -2.0))
 
