@@ -272,7 +272,7 @@ class TestBadInput:
     def test_silhouettes_to_learn_from_that_are_not_there(self, capfd, tmp_path):
         changes = settings(data__root="mini", method__foreground__epochs=0)
         line = refused(capfd, "train", CONFIGS / "default_start.yaml", *changes, "--output", tmp_path / "run")
-        assert "mini has them for 0 of" in line and "--masks" in line and "foreground.weight" in line
+        assert "mini has them for 0 of" in line and "--masks" in line and "foreground.enabled" in line
         assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
     @pytest.mark.parametrize(
