@@ -9,6 +9,7 @@ import synthvi_probes
 from trees import make_synthvi, save
 
 from vireid.data import synthvi
+from vireid.data.cache import DecodedImages
 from vireid.errors import InputError
 
 SHAPE = probe_images.HEIGHT, probe_images.WIDTH
@@ -147,6 +148,7 @@ SMALL = ["epochs=1", "steps_per_epoch=1", "identities=2", "val_identities=0", "s
 
 def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monkeypatch):
     changes = [*(f"train.{each}" for each in SMALL), "images.height=32", "images.width=16", "images.augment.pad=1"]
+    changes += ["method.foreground.epochs=0"]
     recipe, reference = synthvi_probes.read_recipe(changes), synthvi_probes.load_run("default")
     file = tmp_path / "probes.json"
 
@@ -162,6 +164,7 @@ def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monke
     def watched(config, run, **more):
         start = config.train.start_from
         stages.append((run.name, config.data.options.part, config.train.paired, start and Path(start).name))
+        assert not config.flat()["method.foreground.enabled"]  # these images are cut out already
         return complete_run(config, run, **more)
 
     monkeypatch.setattr(synthvi_probes, "complete_run", watched)
@@ -191,6 +194,15 @@ def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monke
         file.write_text(text)
         with pytest.raises(InputError, match="no probes"):
             run()
+
+
+def test_outlines_are_what_the_default_model_finds():
+    samples = synthvi.load(synthvi.Config(part="nir"))[::200]
+    images = np.array(DecodedImages.build([sample.path for sample in samples], *SHAPE).pixels)
+    found = synthvi_probes.outlines(synthvi_probes.load_run("default"), images, "cpu")
+    assert found.shape == (len(samples), *SHAPE) and found.dtype == np.uint8
+    middle, border = found[:, 30:100, 24:40], found[:, :, [0, 1, -2, -1]]
+    assert middle.mean() > 150 and border.mean() < 30
 
 
 def test_the_default_model_is_the_reference_for_its_own_recipe_only():
