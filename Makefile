@@ -34,8 +34,9 @@ types: install
 # data/synthvi-default if an older version rendered it.
 default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
-	$(BIN)/vireid calibrate runs/default --data mini
 	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
+	$(BIN)/vireid calibrate default --data mini --output src/vireid/assets/default/calibration.json
+	rm src/vireid/assets/default/calibration.svg
 
 runs/default/.trained: runs/default-start/.trained
 

@@ -1,7 +1,8 @@
 """Turn a run into the model that vireid ships: `python tools/ship_default.py runs/default src/vireid/assets/default`.
 
 Writes `model.safetensors` (matrices and kernels in half precision, no identity classifier), `config.yaml`,
-`environment.json`, `metrics.jsonl`, `results.json` and `calibration.json` of the run.
+`environment.json`, `metrics.jsonl` and `results.json` of the run. Calibrate the shipped model afterwards: in half
+precision it has a fingerprint of its own.
 """
 
 import json
@@ -42,9 +43,9 @@ def main(run_folder: Path, target: Path) -> None:
     size = model.stat().st_size
     if size > LIMIT_BYTES:
         raise SystemExit(f"{run_folder}: the model has {size / 2**20:.1f} MiB, more than {LIMIT_BYTES / 2**20:.0f}")
-    for name in ("config.yaml", "environment.json", "metrics.jsonl", "results.json", "calibration.json"):
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "results.json"):
         if not (run_folder / name).is_file():
-            raise SystemExit(f"{run_folder} has no {name}; train, evaluate and calibrate it first: make default")
+            raise SystemExit(f"{run_folder} has no {name}; train and evaluate it first: make default")
         shutil.copy(run_folder / name, unfinished / name)
     shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
