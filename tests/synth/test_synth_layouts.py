@@ -92,7 +92,7 @@ def test_description(mini):
 def test_description_of_sizes_changes_and_cameras(dozen):
     for part in ("nir", "lwir"):
         about = json.loads((dozen / part / "dataset.json").read_text())
-        assert (about["generator"], about["days"], about["masks"]) == (2, 2, "masks")
+        assert (about["generator"], about["days"], about["masks"]) == (GENERATOR, 2, "masks")
         assert about["split"].startswith("odd pids train, even pids test")
         assert about["identities"] == {"train": 6, "test": 6}
         assert about["changes"] == {"top": [3, 6, 9, 12], "bag": [4, 8, 12]}
@@ -283,7 +283,7 @@ def test_regdb_check(regdb):
 def test_only_the_standard_set_has_the_plain_name(preset, layout, size, seed, name):
     job, part = make_job(preset, layout, 100, size, seed), name.rpartition("-")[2]
     notes = {1: Note({part: [["x.jpg", "1", "visible", "1", "train", "", ""]]}, [])}
-    assert describe_part(job, part, notes, {}, [])["benchmark"] == name.replace("2", str(GENERATOR), 1)
+    assert describe_part(job, part, notes, {}, [])["benchmark"] == name.replace("SynthVI3", f"SynthVI{GENERATOR}")
 
 
 def test_the_shipped_set_is_of_this_generator():
