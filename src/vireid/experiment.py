@@ -199,7 +199,11 @@ def _initial_method(config: ExperimentConfig, identities: int, output: Path, res
     method: Method = config.method.module.build(
         options if resume is None and start is None else without_download(options), identities
     )
-    _require_a_foreground(method, config)
+    if method.needs_start and start is None:
+        raise InputError(
+            f"a part of method {config.method.name} is not to be trained, and train.start_from is not set, so nobody "
+            f"teaches it: set train.start_from, for example to default, or {method.needs_start}"
+        )
     method.start_epoch(0, config.train.epochs)  # refuses epochs that do not fit before anything is written
     if resume is not None:
         load_weights(method, resume["model"], str(output / "checkpoint.pt"), skip_classifier=False)
@@ -212,15 +216,6 @@ def _initial_method(config: ExperimentConfig, identities: int, output: Path, res
             )
         load_weights(method, source.weights, str(start), skip_classifier=True)
     return method
-
-
-def _require_a_foreground(method: Method, config: ExperimentConfig) -> None:
-    """Raise `InputError` if people would be cut out by a network that nobody has taught or will teach."""
-    if getattr(method, "foreground", None) is not None and not method.needs_masks and not config.train.start_from:
-        raise InputError(
-            "method.foreground.weight is 0, so nobody learns where people are, and train.start_from is not set: "
-            "set either, for example train.start_from to default, or method.foreground.enabled to false"
-        )
 
 
 def _write_head(output: Path, config: ExperimentConfig, device: str, *, fresh: bool) -> None:

@@ -147,7 +147,7 @@ SMALL = ["epochs=1", "steps_per_epoch=1", "identities=2", "val_identities=0", "s
 
 
 def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monkeypatch):
-    changes = [*(f"train.{each}" for each in SMALL), "images.height=32", "images.width=16", "images.augment.pad=1"]
+    changes = [*(f"train.{each}" for each in SMALL), "images.height=64", "images.width=32", "images.augment.pad=1"]
     changes += ["method.foreground.epochs=0"]
     recipe, reference = synthvi_probes.read_recipe(changes), synthvi_probes.load_run("default")
     file = tmp_path / "probes.json"

@@ -11,12 +11,12 @@ from vireid.embedder import load_run
 from vireid.errors import InputError
 from vireid.evaluation.results import load_results
 
-SMALL = {"images.height": 32, "images.width": 16}
+SMALL = {"images.height": 64, "images.width": 32}
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Every model of the demo at 32 x 16; the training two epochs of two steps."""
+    """Every model of the demo at 64 x 32; the training two epochs of two steps."""
 
     def load_small(name):
         run = load_run(name)

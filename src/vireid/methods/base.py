@@ -19,11 +19,13 @@ class Method(nn.Module):
         epoch: the epoch in training, counted from 0.
         epochs: how many there will be.
         needs_masks: whether its losses look at the silhouettes of a batch.
+        needs_start: what to set if a part of it is not trained here and must come from another run; empty if none is.
     """
 
     epoch: int = 0
     epochs: int = 1
     needs_masks: bool = False
+    needs_start: str = ""
 
     def start_epoch(self, epoch: int, epochs: int) -> str:
         """Called before each epoch of training; what a method does by epoch depends on these two numbers only.

@@ -68,6 +68,8 @@ INSULATION = {
 # Strength of the highlights of what shines, and of all else; chosen.
 GLOSS = {"leather": (0.15, 0.35), "nylon": (0.1, 0.25)}
 GLOSS_ELSE = (0.0, 0.1)
+# A print is meant to be seen: least difference of luminance from the ground; chosen.
+PRINT_CONTRAST = 0.08
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,6 @@ def draw_nir(rng: Rng, material: str, color: Array) -> float:
         return rng.uniform(*DARK_NIR)
     depth = max(0.0, 1 - light / DYE_LIGHT)
     return rng.uniform(*CLEAR_NIR[material]) * (1 - rng.uniform(0, DYE_TAKES) * depth)
-
-
-# A print is meant to be seen: least difference of luminance from the ground; chosen.
-PRINT_CONTRAST = 0.08
 
 
 def _draw_print(rng: Rng, ground: Array) -> Array:

@@ -30,6 +30,7 @@ STATURE = {"female": (1.64, 0.068), "male": (1.77, 0.075)}
 SHORTEST = 1.50
 TALLEST = 1.98
 _ADULT = 0.667  # anny's age parameter at the end of growth
+OUTER = ("jacket", "coat", "hoodie")  # tops that are worn over another
 BAGS = ("none", "backpack", "crossbody", "tote", "handbag")
 
 
@@ -70,7 +71,7 @@ class Top:
     @property
     def opens(self) -> bool:
         """Whether it is worn over something and can be opened."""
-        return self.kind in ("jacket", "coat", "hoodie") and self.closure != "none"
+        return self.kind in OUTER and self.closure != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ def _draw_top(rng: Rng) -> Top:
     kind = _choose(rng, {name: row[0] for name, row in _TOPS.items()})
     _, sleeve, hem, offset, loosest, fibres, collars = _TOPS[kind]
     collar = _choose(rng, collars)
-    outer = kind in ("jacket", "coat", "hoodie")
+    outer = kind in OUTER
     if kind == "long" and rng.random() < 0.15:
         sleeve = rng.uniform(1.05, 1.5)  # rolled up
     tucked = not outer and rng.random() < 0.2
