@@ -1,4 +1,4 @@
-"""What the probes of SynthVI look at: the outline alone, or the scene alone.
+"""What the probes of SynthVI and of its transfer look at: the person, the outline or the scene alone.
 
 A masked part is a folder of `vireid synth --masks`: `manifest.csv`, `dataset.json`, `images/` and, for each image, its
 silhouette `masks/<path of the image>.png`. Shapes: N images, H and W height and width in pixels.
@@ -8,21 +8,28 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 from scipy.ndimage import binary_dilation, distance_transform_edt
+from tqdm import tqdm
 
+from vireid.data.augment import normalize
 from vireid.data.cache import DecodedImages
 from vireid.data.synthvi import mask_path
+from vireid.embedder import Run, build_method
 from vireid.errors import InputError
+from vireid.models.foreground import person_share
+from vireid.models.precision import resolve_device
 from vireid.sample import Sample
 
 HEIGHT, WIDTH = 128, 64  # as the default model sees them
 DILATION = 2  # pixels of HEIGHT x WIDTH around the person that count as the person: blur and compression spread it
 KEPT = 0.15  # share of the image that `background` leaves, the same pixels in every image
+BATCH = 256
 KINDS = ("background", "silhouette", "outline", "person")
 
 Pixels = npt.NDArray[np.uint8]
@@ -89,6 +96,20 @@ def change(kind: str, image: Pixels, person: Mask, cover: Mask, found: Pixels | 
         nearest = distance_transform_edt(~scene, return_distances=False, return_indices=True)
         image, color = image[:, nearest[0], nearest[1]], image[:, scene].mean(1)
     return np.where(cover, np.round(color).astype(np.uint8)[:, None, None], image)
+
+
+def outlines(reference: Run, images: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.uint8]:
+    """How sure the default model is that a pixel shows the person, `(N, H, W)`, 0 to 255, in images `(N, 3, H, W)`."""
+    method: Any = build_method(reference)
+    place = resolve_device(device)
+    network = method.foreground.to(place).eval()
+    result = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(images), BATCH), "outlines", leave=False):
+            part = normalize(torch.from_numpy(images[start : start + BATCH]).to(place))
+            share = person_share(network(part), part.shape[2:])
+            result.append((share[:, 0] * 255).round().to(torch.uint8).cpu().numpy())
+    return np.concatenate(result)
 
 
 def write(folder: Path, source: Path, samples: Sequence[Sample], images: Pixels) -> None:

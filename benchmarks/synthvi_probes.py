@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import probe_images
-import torch
 from intervals import ByQuery, Distance, score_queries, summarise
 from refusal import make_folder, refusing
 from tqdm import tqdm
@@ -31,14 +30,12 @@ from vireid import config as configuration
 from vireid.atomic import require_writable, write_text
 from vireid.config import ExperimentConfig
 from vireid.data import synthvi
-from vireid.data.augment import normalize
 from vireid.data.files import rendered
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.experiment import complete_run, embed_test, test_sets
-from vireid.models.foreground import person_share
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
 
@@ -47,7 +44,6 @@ STAGES = ("default_start", "default")  # of the default model: pairs of one inst
 RUNS = Path("runs/synthvi-probes")
 TRAINED_ON = {"preset": "mini", "seed": 1, "identities": {"train": 500, "test": 500}}  # of `make default`
 PLACES = ("data.root", "train.start_from")  # settings that say where, not how
-BATCH = 256
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 FORMAT = 3
 
@@ -210,19 +206,6 @@ def require_reference(reference: Run, recipe: Sequence[ExperimentConfig]) -> Non
         )
 
 
-def outlines(reference: Run, images: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.uint8]:
-    """How sure the default model is that a pixel shows the person, `(N, H, W)`, 0 to 255, in images `(N, 3, H, W)`."""
-    method: Any = build_method(reference)
-    network = method.foreground.to(resolve_device(device)).eval()
-    result = []
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(images), BATCH), "outlines", leave=False):
-            part = normalize(torch.from_numpy(images[start : start + BATCH]).to(resolve_device(device)))
-            share = person_share(network(part), part.shape[2:])
-            result.append((share[:, 0] * 255).round().to(torch.uint8).cpu().numpy())
-    return np.concatenate(result)
-
-
 def change_all(kind: str, people: People, folder: Path, reference: Run, device: str) -> None:
     """Write all images that networks see, changed; what people cover is that of the people trained on, everywhere."""
     if folder.exists():
@@ -232,7 +215,9 @@ def change_all(kind: str, people: People, folder: Path, reference: Run, device: 
     for role, parts in (("train", people.train), ("test", people.test)):
         for name, part in parts.items():
             seen = [k for k, sample in enumerate(part.samples) if role == "train" or sample.split == "test"]
-            found = outlines(reference, part.images[seen], device) if kind == "outline" else [None] * len(seen)
+            found = (
+                probe_images.outlines(reference, part.images[seen], device) if kind == "outline" else [None] * len(seen)
+            )
             cover = people.train[name].cover
             changed = [
                 probe_images.change(kind, part.images[k], part.people[k], cover, outline)

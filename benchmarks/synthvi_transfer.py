@@ -2,9 +2,11 @@
 
 REAL is a folder `{visible,infrared}/<pid>/<image>` of real pictures that no run has seen; it is no part of the project.
 RUNs are folders of `vireid train`, equal but for their seed (`default` for the shipped model). Both directions, every
-image of one modality against all of the other, beside the same networks untrained and beside chance. Each call adds
-one line to a log in JSON lines, in the place of an earlier line with the same label. It says what each run was trained
-on, if the data set still lies where the run's config says, and how.
+image of one modality against all of the other, beside the same networks untrained and beside chance. Real pairs may
+share their scene, so the same networks also search with the scene faded out, and with the person faded out, as far as
+the default model finds them: the last says how much the scene alone gives away. Each call adds one line to a log in
+JSON lines, in the place of an earlier line with the same label. It says what each run was trained on, if the data set
+still lies where the run's config says, and how.
 """
 
 import argparse
@@ -15,14 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import probe_images
 import torch
 from intervals import SCORES, ByQuery, mean_of, score_queries, summarise
 from refusal import make_folder, refusing
+from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from vireid import config as configuration
 from vireid.atomic import require_writable, write_text
 from vireid.data import manifest, synthvi
+from vireid.data.augment import IMAGENET_MEAN
 from vireid.data.cache import decode
 from vireid.data.files import rendered
 from vireid.embedder import Run, build_method, load_run, without_download
@@ -35,6 +41,7 @@ from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Modality, Sample
 
 LOG = Path(__file__).parent / "results" / "synthvi" / "transfer.jsonl"
+KINDS = ("trained", "person", "scene", "untrained")  # trained models see whole images, the person or the scene
 
 
 def untrained(run: Run) -> Method:
@@ -44,10 +51,27 @@ def untrained(run: Run) -> Method:
     return method.eval()
 
 
-def score(method: Method, run: Run, samples: Sequence[Sample], device: str) -> dict[str, ByQuery]:
+def read(run: Run, samples: Sequence[Sample]) -> Tensor:
+    """The images `(N, 3, H, W)` uint8 of a run's size."""
+    return torch.stack([decode(sample.path, run.config.images.height, run.config.images.width) for sample in samples])
+
+
+def faded(pixels: Tensor, share: Tensor) -> Tensor:
+    """Images `(N, 3, H, W)` uint8, faded to the mean colour where `share` `(N, 1, H, W)`, 0 to 1, is low."""
+    mean = 255 * torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
+    return (mean + share * (pixels - mean)).round().to(torch.uint8)
+
+
+def looks(run: Run, samples: Sequence[Sample], device: str) -> dict[str, Tensor]:
+    """The images of a run's size, by what is left of them: all, the `person` or the `scene`."""
+    pixels, reference = read(run, samples), load_run("default")
+    found = torch.from_numpy(probe_images.outlines(reference, read(reference, samples).numpy(), device))
+    share = F.interpolate(found[:, None] / 255, list(pixels.shape[2:]), mode="bilinear", antialias=True)
+    return {"trained": pixels, "person": faded(pixels, share), "scene": faded(pixels, 1 - share)}
+
+
+def score(method: Method, pixels: Tensor, samples: Sequence[Sample], device: str) -> dict[str, ByQuery]:
     """Scores of each query, by direction."""
-    size = run.config.images.height, run.config.images.width
-    pixels = torch.stack([decode(sample.path, *size) for sample in samples])
     kinds = np.array([sample.modality for sample in samples], np.int64)
     rows = extract(method, pixels, kinds, device=resolve_device(device), progress=False)
     return {
@@ -116,11 +140,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[str, object]:
     """The line of the log."""
     samples = manifest.load(manifest.Config(root=real))
-    trained, random, about = [], [], []
+    found: dict[str, list[dict[str, ByQuery]]] = {kind: [] for kind in KINDS}
+    about = []
     for name in tqdm(names, "transfer", unit="run", leave=False):
         run = load_run(name)
-        trained.append(score(build_method(run), run, samples, device))
-        random.append(score(untrained(run), run, samples, device))
+        images, method = looks(run, samples, device), build_method(run)
+        for kind, pixels in images.items():
+            found[kind].append(score(method, pixels, samples, device))
+        found["untrained"].append(score(untrained(run), images["trained"], samples, device))
         about.append(describe(run))
     seeds = [each["seed"] for each in about]
     if twice := {seed for seed in seeds if seeds.count(seed) > 1}:
@@ -138,8 +165,7 @@ def measure(real: Path, names: Sequence[str], label: str, device: str) -> dict[s
         "images": {kind.name.lower(): sum(sample.modality is kind for sample in samples) for kind in Modality},
         "runs": about,
         "vireid": version("vireid"),
-        "trained": row(trained),
-        "untrained": row(random),
+        **{kind: row(each) for kind, each in found.items()},
     }
 
 
@@ -165,7 +191,7 @@ def read_log(log: Path) -> list[dict[str, object]]:
 def text(line: dict[str, object]) -> str:
     """The line as a table in percent."""
     rows = [f"{'':10} {'':4} {'Rank-1':>22} {'mAP':>22}   chance {'Rank-1':>7} {'mAP':>5}"]
-    for kind in ("trained", "untrained"):
+    for kind in KINDS:
         for way, summary in line[kind].items():
             cells = [
                 f"{100 * s['mean']:6.1f} [{100 * s['low']:5.1f}, {100 * s['high']:5.1f}]"

@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "synthvi"
 SYNTH = ROOT / "src" / "vireid" / "synth"
 CONSTANTS = ("fabrics", "spectra", "identity", "poses", "cameras", "sensor", "shot", "painter", "sites", "obstacles")
-NETWORKS = ("whole image", "silhouette", "person", "background")  # of the probes
+NETWORKS = ("whole image", "background", "silhouette", "outline", "person")  # of the probes
 LONGEST = 200  # characters of a value in the table of constants
+LOOKS = {"person": "the same, scene faded out", "scene": "the same, person faded out"}  # of the log of transfer
 DEFAULT = "the default model"  # its label in the log of transfer
 WAYS = tuple(map(str, Direction))
 
@@ -72,10 +73,11 @@ def transfer() -> str:
     last = log[-1]
     levels = [f"{100 * last['trained'][way][name]['chance']:.1f}" for way in WAYS for name in ("rank1", "mAP")]
     lines.append(f"| chance | | | {' | '.join(levels)} |")
-    for label, kind, row in [
-        ("untrained, as the last line", "untrained", last),
-        *((r["label"], "trained", r) for r in log),
-    ]:
+    rows = [("untrained, as the last line", "untrained", last)]
+    for line in log:
+        looks = [(text, kind, line) for kind, text in LOOKS.items() if kind in line]  # older lines have none
+        rows += [(line["label"], "trained", line), *looks]
+    for label, kind, row in rows:
         cells = [_over_runs(row[kind][way][name]) for way in WAYS for name in ("rank1", "mAP")]
         trained_on = _trained_on(row["runs"][0]) if kind == "trained" else ""
         lines.append(f"| {label} | {trained_on} | {len(row['runs'])} | {' | '.join(cells)} |")

@@ -199,7 +199,7 @@ def test_probes_are_written_kept_and_not_mixed_with_others(root, tmp_path, monke
 def test_outlines_are_what_the_default_model_finds():
     samples = synthvi.load(synthvi.Config(part="nir"))[::200]
     images = np.array(DecodedImages.build([sample.path for sample in samples], *SHAPE).pixels)
-    found = synthvi_probes.outlines(synthvi_probes.load_run("default"), images, "cpu")
+    found = probe_images.outlines(synthvi_probes.load_run("default"), images, "cpu")
     assert found.shape == (len(samples), *SHAPE) and found.dtype == np.uint8
     middle, border = found[:, 30:100, 24:40], found[:, :, [0, 1, -2, -1]]
     assert middle.mean() > 150 and border.mean() < 30

@@ -72,7 +72,7 @@ def test_probes_above_chance_stand_out(results):
     assert lines[4].startswith("| nir | outline | **50.0 [49.0, 52.0]** |")
     assert "nir: generator 2, preset nir, 40 people, 9x5" in lines[-1] and "90 people, 9x5 of seed 1" in lines[-1]
     assert "10 and then 30 steps" in lines[-1] and "96x48" in lines[-1]
-    assert lines[-1].endswith("Not measured yet: the network on whole image, silhouette, person, background.")
+    assert lines[-1].endswith("Not measured yet: the network on whole image, background, silhouette, outline, person.")
     for rows in content["parts"].values():
         rows |= {f"network: {kind}": level for kind in synthvi_tables.NETWORKS}
     (results / "probes.json").write_text(json.dumps(content))
@@ -86,11 +86,16 @@ def test_the_transfer_log_has_a_row_for_each_line(results):
     run = {"data": {**data, "identities": {"train": 50, "test": 50}}, "size": [96, 48], "steps": 1000}
     lines = [{**line, "label": "first"}, {**line, "label": "second", "runs": [run, run]}]
     lines = [{**each, "trained": row, "untrained": row} for each in lines]
+    lines[1]["scene"] = {way: {name: score(0.05, -0.1) for name in ("rank1", "mAP")} for way in ("i2v", "v2i")}
     (results / "transfer.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
     table = synthvi_tables.transfer()
     assert "| first |  | 2 | 15.0 ± 2.0 [14.0, 17.0] |" in table
     about = "generator 2, mini lwir, seed 1, 100 people, 96x48, 1000 steps"
     assert f"| second | {about} | 2 |" in table and table.index("| first") < table.index("| second")
+    # What a line says of the scene alone stands below it; the first line, an older one, says nothing of it.
+    below = table[table.index("| second") :].splitlines()[1]
+    assert below.startswith("| the same, person faded out |  | 2 | 5.0 [4.0, 7.0] |")
+    assert table.count("person faded out") == 1 and "scene faded out" not in table
 
 
 def test_speed_names_both_versions_and_the_ratio(results):

@@ -3,8 +3,11 @@ from dataclasses import replace
 
 import pytest
 import synthvi_transfer
+import torch
 from trees import make_manifest_tree, make_synthvi
 
+from vireid.data import synthvi
+from vireid.data.augment import IMAGENET_MEAN
 from vireid.embedder import load_run
 from vireid.errors import InputError
 
@@ -13,15 +16,15 @@ from vireid.errors import InputError
 def line(tmp_path_factory):
     real = make_manifest_tree(tmp_path_factory.mktemp("real"), identities=5, images=1)
     run = load_run("default")
-    runs = {"a": run, "b": replace(run, config=run.config.override({"train.seed": 1}))}
+    runs = {"default": run, "a": run, "b": replace(run, config=run.config.override({"train.seed": 1}))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthvi_transfer, "load_run", runs.get)
-        return synthvi_transfer.measure(real, list(runs), "twice the shipped model", "cpu")
+        return synthvi_transfer.measure(real, ["a", "b"], "twice the shipped model", "cpu")
 
 
 def test_a_line_holds_runs_chance_and_spread(line):
     assert line["people"] == 5 and line["images"] == {"visible": 5, "infrared": 5} and len(line["runs"]) == 2
-    for kind in ("trained", "untrained"):
+    for kind in synthvi_transfer.KINDS:
         for way in ("i2v", "v2i"):
             scores = line[kind][way]["rank1"]
             assert scores["chance"] == pytest.approx(0.2)  # one of five
@@ -30,6 +33,27 @@ def test_a_line_holds_runs_chance_and_spread(line):
             assert scores["std"] == pytest.approx(abs(scores["runs"][0] - scores["runs"][1]) / 2**0.5)
     assert line["trained"]["i2v"]["rank1"]["std"] == 0  # the same weights, whatever the seed is called
     assert "untrained  v2i" in synthvi_transfer.text(line)
+
+
+def test_faded_images_keep_their_colour_where_the_share_is_one():
+    pixels = torch.full((1, 3, 1, 3), 200, dtype=torch.uint8)
+    found = synthvi_transfer.faded(pixels, torch.tensor([1.0, 0.5, 0.0]).reshape(1, 1, 1, 3))
+    # ImageNet's means are 0.485, 0.456, 0.406 of 255: 124, 116 and 104; half way to 200 lie 162, 158 and 152.
+    assert found[0, :, 0].tolist() == [[200, 162, 124], [200, 158, 116], [200, 152, 104]]
+
+
+def test_person_and_scene_are_of_the_run_s_size_and_add_up_to_the_image():
+    samples = synthvi.load(synthvi.Config(part="lwir"))[:4]
+    run = load_run("default")
+    small = replace(run, config=run.config.override({"images.height": 64, "images.width": 32}))
+    looks = synthvi_transfer.looks(small, samples, "cpu")
+    assert all(pixels.shape == (4, 3, 64, 32) and pixels.dtype == torch.uint8 for pixels in looks.values())
+    mean = 255 * torch.tensor(IMAGENET_MEAN).reshape(1, 3, 1, 1)
+    whole = looks["person"] + (looks["scene"] - mean)
+    assert (whole - looks["trained"]).abs().max() <= 1.01  # both are rounded
+    middle, border = (slice(None), slice(None), slice(20, 44), slice(12, 20)), (..., [0, 31])
+    for kind, where in (("person", border), ("scene", middle)):
+        assert (looks[kind] - mean)[where].abs().mean() < 0.3 * (looks["trained"] - mean)[where].abs().mean()
 
 
 def test_a_line_says_what_was_trained_on_and_how(tmp_path):
