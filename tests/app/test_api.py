@@ -51,8 +51,12 @@ def test_reranking_gives_distances(client, filled):
 def test_an_embedding_and_a_crop_are_queries_too(client, filled):
     embedded = client.post("/v1/embed", files={"image": encoded(colours(1))}, data={"modality": "visible"}).json()
     assert embedded["model"] == StandIn.fingerprint and embedded["modality"] == "visible"
-    by_vector = client.post("/v1/search", json={"embedding": embedded["embedding"], "k": 6}).json()["hits"]
-    by_crop = client.post("/v1/search", json={"id": filled[0], "k": 5}).json()["hits"]
+    by_vector = client.post("/v1/search", json={"embedding": embedded["embedding"], "k": 6}).json()
+    assert by_vector["modality"] is None  # nobody said it, and an embedding does not tell
+    by_vector = by_vector["hits"]
+    by_crop = client.post("/v1/search", json={"id": filled[0], "k": 5}).json()
+    assert by_crop["modality"] == "visible"
+    by_crop = by_crop["hits"]
     assert by_vector[0]["id"] == filled[0]
     assert [hit["id"] for hit in by_crop] == [hit["id"] for hit in by_vector[1:]]
 
@@ -91,6 +95,7 @@ def test_rates_ask_for_a_calibration(client, filled, gallery):
     gallery.__dict__["calibrations"] = Calibrations(StandIn.fingerprint, "none", {"visible-visible": visible})
     hits = search(client, fmr=0.01, modality="visible").json()["hits"]
     assert [hit["id"] for hit in hits] == filled[:1] and hits[0]["probability"] > 0.99
+    assert client.get("/v1/gallery").json()["rates"] == [0.01]
     assert "expected one of 0.01" in search(client, fmr=0.02).json()["error"]
     told = client.post("/v1/search", json={"embedding": [1.0] + [0.0] * 7, "fmr": 0.01})
     assert told.status_code == 422 and "say modality" in told.json()["error"]
@@ -104,12 +109,13 @@ def test_the_gallery_says_what_it_holds(client, filled):
         "cameras": {"gate": 3, "yard": 3},
         "first": "2026-03-01T10:00:00Z",
         "last": "2026-03-04T10:00:00Z",
+        "rates": [],
     }
 
 
 def test_an_empty_gallery(client):
-    assert search(client).json() == {"hits": []}
-    assert search(client, rerank="true").json() == {"hits": []}
+    assert search(client).json() == {"hits": [], "modality": "visible"}
+    assert search(client, rerank="true").json()["hits"] == []
     told = client.get("/v1/gallery").json()
     assert (told["count"], told["cameras"], told["first"]) == (0, {}, None)
 
@@ -134,6 +140,25 @@ def test_removing(client, filled):
     assert client.delete(f"/v1/gallery/{filled[0]}").status_code == 404
     assert client.get(f"/v1/gallery/{filled[0]}/image").status_code == 404
     assert client.get("/v1/gallery").json()["count"] == 5
+
+
+def test_a_heat_map_says_where_a_similarity_comes_from(client, filled, lines):
+    embedded = client.post("/v1/embed", files={"image": encoded(colours(1))}).json()["embedding"]
+    by_vector = client.post(f"/v1/gallery/{filled[1]}/heat", json={"embedding": embedded}).json()["cells"]
+    by_crop = client.post(f"/v1/gallery/{filled[1]}/heat", json={"id": filled[0]}).json()["cells"]
+    assert (len(by_crop), len(by_crop[0])) == (12, 6) and np.allclose(by_vector, by_crop, atol=1e-4)
+    assert lines()[-1]["action"] == "heat" and lines()[-1]["ids"] == [filled[1]]
+
+
+@pytest.mark.parametrize(
+    ("of", "body", "status"),
+    [("0" * 32, {"id": "known"}, 404), ("known", {"id": "0" * 32}, 404), ("known", {}, 422)],
+)
+def test_a_heat_map_is_of_two_known_crops(client, filled, is_quiet, of, body, status):
+    named = {name: filled[0] if told == "known" else told for name, told in body.items()}
+    answer = client.post(f"/v1/gallery/{filled[0] if of == 'known' else of}/heat", json=named)
+    assert answer.status_code == status and is_quiet(answer)
+    assert client.post(f"/v1/gallery/{filled[0]}/heat", content=b"{}").status_code == 415
 
 
 def test_hits_have_pictures(client, filled):
@@ -188,6 +213,7 @@ def test_the_description_names_every_address(client):
         ("/v1/gallery", "post"),
         ("/v1/gallery/{crop_id}", "delete"),
         ("/v1/gallery/{crop_id}/image", "get"),
+        ("/v1/gallery/{crop_id}/heat", "post"),
         ("/healthz", "get"),
     }
     bodies = told["paths"]["/v1/search"]["post"]["requestBody"]["content"]

@@ -92,7 +92,7 @@ def a_request(random, known):
         content = (told, spoiled(random, told), numbers, deep, b"", b'{"id": "\\ud800"}')[random.integers(6)]
         return {
             "method": "POST",
-            "url": "/v1/search",
+            "url": ("/v1/search", f"/v1/gallery/{known}/heat")[random.integers(2)],
             "content": content,
             "headers": {"Content-Type": "application/json"},
         }

@@ -1,1 +1,1 @@
-"""Galleries over HTTP: a REST API with tokens, limits and an audit log; `vireid serve`."""
+"""Galleries over HTTP: a search page and a REST API with tokens, limits and an audit log; `vireid serve`."""

@@ -1,7 +1,7 @@
 """The REST API of a gallery.
 
 Bodies are read here and not by FastAPI, which would read them before it knows who asks, and would write larger ones to
-temporary files. Whoever mounts a page on the application uses `app.state.service` through `app.state.desk`.
+temporary files.
 """
 
 from functools import partial
@@ -14,6 +14,7 @@ from vireid.app import messages as m
 from vireid.app.audit import Audit, note
 from vireid.app.desk import Desk
 from vireid.app.guard import Guard, tell_failures
+from vireid.app.page import mount_page
 from vireid.app.refusal import Refused
 from vireid.app.security import Door, Tokens
 from vireid.app.service import Service
@@ -49,6 +50,7 @@ def create_app(
     app.add_middleware(Guard, audit=audit)
     tell_failures(app)
     app.include_router(_routes(app, limits), prefix="/v1", dependencies=[Depends(Door(tokens))], responses=FAILURES)
+    mount_page(app)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -71,8 +73,7 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
             if _kind(request) == "application/json":
                 asked = m.from_json(m.SearchRequest, await read_body(request, 2 * MEGABYTE, limits.seconds))
                 options: m.SearchOptions = asked
-                if (asked.embedding is None) == (asked.id is None):
-                    raise Refused(422, "expected either embedding or id; images are sent as multipart/form-data")
+                _require_one_query(asked)
                 if asked.id is not None:
                     query, work = {"crop": asked.id}, partial(service.search_crop, asked.id, asked)
                 else:
@@ -86,9 +87,9 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
                 query, work = {"image": content_id(image)}, partial(service.search_image, image, options)
             told = options.model_dump(exclude_defaults=True, exclude={"embedding", "id"})
             note(request, action="search", query=query, options={"k": options.k, **told})
-            hits = await desk.run(work)
-        note(request, found=[hit.id for hit in hits])
-        return m.SearchAnswer(hits=hits)
+            answer: m.SearchAnswer = await desk.run(work)
+        note(request, found=[hit.id for hit in answer.hits])
+        return answer
 
     @router.post("/embed", openapi_extra=_body(m.EmbedOptions, "image"))
     async def embed(request: Request) -> m.EmbedAnswer:
@@ -135,12 +136,29 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
         with light.place():
             return Response(await light.run(partial(service.picture, crop_id)), media_type="image/jpeg")
 
+    @router.post("/gallery/{crop_id}/heat", openapi_extra=_json_body(m.HeatRequest))
+    async def heat(request: Request, crop_id: CropId) -> m.HeatAnswer:
+        """Where in a crop its similarity to a query comes from."""
+        with desk.place():
+            if _kind(request) != "application/json":
+                raise Refused(415, "expected a body of application/json")
+            asked = m.from_json(m.HeatRequest, await read_body(request, 2 * MEGABYTE, limits.seconds))
+            _require_one_query(asked)
+            note(request, action="heat", ids=[crop_id])
+            work = partial(service.heat, crop_id, embedding=asked.embedding, query_id=asked.id)
+            return await desk.run(work)
+
     @router.get("/openapi.json", include_in_schema=False)
     async def description() -> JSONResponse:
         """The description of this API."""
         return JSONResponse(app.openapi())
 
     return router
+
+
+def _require_one_query(asked: m.SearchRequest | m.HeatRequest) -> None:
+    if (asked.embedding is None) == (asked.id is None):
+        raise Refused(422, "expected either embedding or id; images are sent as multipart/form-data")
 
 
 def _kind(request: Request) -> str:
@@ -162,6 +180,11 @@ def _files(form: Form, name: str) -> list[bytes]:
     if set(form.files) != {name}:
         raise Refused(422, f"expected an image as a file in the field {name}, and no other file")
     return form.files[name]
+
+
+def _json_body(kind: type[m.HeatRequest]) -> Any:
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _body(form: type[m.SearchOptions | m.EmbedOptions], file: str, *, several: bool = False, json: Any = None) -> Any:

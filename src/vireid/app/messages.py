@@ -87,6 +87,13 @@ class SearchRequest(SearchOptions):
     id: Text | None = Field(None, description="Of a crop of the gallery.")
 
 
+class HeatRequest(_Asked):
+    """Of which query: an embedding, or a crop of the gallery."""
+
+    embedding: list[float] | None = Field(None, max_length=65536, description="Of this gallery's model, of length 1.")
+    id: Text | None = Field(None, description="Of a crop of the gallery.")
+
+
 class EmbedOptions(_Asked):
     """How to embed."""
 
@@ -123,6 +130,17 @@ class SearchAnswer(BaseModel):
     """Hits, best first."""
 
     hits: list[Found]
+    modality: Literal["visible", "infrared"] | None = Field(
+        description="Of the query, as told or as its colours say; null for an embedding of which it was not told."
+    )
+
+
+class HeatAnswer(BaseModel):
+    """Where the similarity comes from."""
+
+    cells: list[list[float]] = Field(
+        description="Rows from top to bottom: how much lower the similarity is when this part of the crop is covered."
+    )
 
 
 class EmbedAnswer(BaseModel):
@@ -142,6 +160,7 @@ class GalleryAnswer(BaseModel):
     cameras: dict[str, int]
     first: str | None = Field(description="Earliest time of a crop.")
     last: str | None
+    rates: list[float] = Field(description="False match rates that fmr may be; none if the model is not calibrated.")
 
 
 class AddAnswer(BaseModel):

@@ -78,9 +78,7 @@ def _listening(host: str, port: int) -> socket.socket:
 def _say(gallery: Gallery, listener: socket.socket, log: Path, *, private: bool) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(
-        f"{gallery.count()} crops at http://{shown}:{port}/v1/gallery; audit log {log}; Ctrl-C stops", file=sys.stderr
-    )
+    print(f"{gallery.count()} crops at http://{shown}:{port}/; audit log {log}; Ctrl-C stops", file=sys.stderr)
     if not private:
         print(
             "vireid: warning: tokens and crops go over the network as they are; put a TLS proxy before", file=sys.stderr

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import numpy as np
@@ -15,7 +15,16 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from PIL import Image
 
-from vireid.app.messages import AddAnswer, AddOptions, EmbedAnswer, Found, GalleryAnswer, SearchOptions
+from vireid.app.messages import (
+    AddAnswer,
+    AddOptions,
+    EmbedAnswer,
+    Found,
+    GalleryAnswer,
+    HeatAnswer,
+    SearchAnswer,
+    SearchOptions,
+)
 from vireid.app.refusal import Refused
 from vireid.app.uploads import Limits, read_image
 from vireid.bulk import content_id
@@ -25,6 +34,7 @@ from vireid.embedder import resolve_modalities
 from vireid.errors import InputError
 from vireid.sample import Modality
 from vireid.search.gallery import Gallery, Hit, small_jpeg
+from vireid.search.heat import similarity_map
 from vireid.search.where import EVERYTHING, Where, show_time
 
 PICTURE = "/v1/gallery/{}/image"
@@ -40,37 +50,39 @@ class Service:
         self.gallery = gallery
         self.limits = limits
 
-    def search_image(self, content: bytes, options: SearchOptions) -> list[Found]:
+    def search_image(self, content: bytes, options: SearchOptions) -> SearchAnswer:
         """The crops most similar to an image.
 
         Raises:
             Refused: the image cannot be decoded, or what is asked makes no sense (413, 422).
         """
         vector, seen = self._embedded(content, options.modality)
-        return self._search(vector, seen, options)
+        return _answer(self._search(vector, seen, options), seen)
 
-    def search_embedding(self, numbers: Sequence[float], options: SearchOptions) -> list[Found]:
+    def search_embedding(self, numbers: Sequence[float], options: SearchOptions) -> SearchAnswer:
         """The crops most similar to an embedding `(D,)`; raises `Refused` (422)."""
-        wide = np.asarray(numbers, np.float64)
-        small = bool(np.all(np.abs(wide) < 2))  # and a number each; the length of larger ones may overflow
-        if len(wide) != self.gallery.facts.dimensions or not small or abs(np.linalg.norm(wide) - 1) > LENGTH_OFF:
-            raise Refused(422, f"embedding: expected {self.gallery.facts.dimensions} numbers, together of length 1")
         seen = None if options.modality == "auto" else MODALITIES[options.modality]
-        return self._search(wide.astype(np.float32), seen, options)
+        return _answer(self._search(self._vector(numbers), seen, options), seen)
 
-    def search_crop(self, crop_id: str, options: SearchOptions) -> list[Found]:
+    def search_crop(self, crop_id: str, options: SearchOptions) -> SearchAnswer:
         """The crops most similar to one of the gallery, without itself; raises `Refused` (404, 422)."""
-        for batch in self.gallery.store.rows(Where(ids=(crop_id,)), ("embedding", "modality")):
-            for row in batch.to_pylist():
-                more = options.model_copy(update={"k": options.k + 1})
-                found = self._search(np.asarray(row["embedding"], np.float32), MODALITIES[row["modality"]], more)
-                return [hit for hit in found if hit.id != crop_id][: options.k]
-        raise _gone()
+        vector, seen = self._kept(crop_id)
+        found = self._search(vector, seen, options.model_copy(update={"k": options.k + 1}))
+        return _answer([hit for hit in found if hit.id != crop_id][: options.k], seen)
+
+    def heat(self, crop_id: str, *, embedding: Sequence[float] | None, query_id: str | None) -> HeatAnswer:
+        """Where a crop's similarity to an embedding, or to another crop, comes from; raises `Refused` (404, 422)."""
+        query = self._kept(query_id or "")[0] if embedding is None else self._vector(embedding)
+        modality, embedder = self._kept(crop_id)[1], self.gallery.embedder
+        kept = self.gallery.thumbnail(crop_id)
+        image = self._file(crop_id) if kept is None else read_image(kept, self.limits.pixels)
+        lost = similarity_map(embedder, decode(image, embedder.height, embedder.width), modality, query)
+        return HeatAnswer(cells=lost.round(5).tolist())
 
     def embed(self, content: bytes, modality: str) -> EmbedAnswer:
         """The embedding of an image; raises `Refused` (413, 422)."""
         vector, seen = self._embedded(content, modality)
-        return EmbedAnswer(embedding=vector.tolist(), modality=seen.name.lower(), model=self.gallery.facts.fingerprint)
+        return EmbedAnswer(embedding=vector.tolist(), modality=_told(seen), model=self.gallery.facts.fingerprint)
 
     def add(self, contents: Sequence[bytes], options: AddOptions) -> AddAnswer:
         """Add images, all or, if one of them cannot be decoded, none; small pictures of them are kept.
@@ -112,6 +124,7 @@ class Service:
             cameras=dict(sorted(cameras.items())),
             first=show_time(min(times)) if times else None,
             last=show_time(max(times)) if times else None,
+            rates=self._rates(),
         )
 
     def picture(self, crop_id: str) -> bytes:
@@ -120,20 +133,37 @@ class Service:
         Raises:
             Refused: there is neither (404).
         """
+        kept = self.gallery.thumbnail(crop_id)
+        return small_jpeg(Image.fromarray(self._file(crop_id))) if kept is None else kept
+
+    def _file(self, crop_id: str) -> npt.NDArray[np.uint8]:
+        """The image that the gallery names; raises `Refused` (404)."""
         row = next(self.gallery.crops(Where(ids=(crop_id,)), 1), None)
         if row is None:
             raise _gone()
-        kept = self.gallery.thumbnail(crop_id)
-        if kept is not None:
-            return kept
         try:
             path = Path(row.path)
             # A pipe or a device would be read for ever.
             if row.path and path.is_file() and path.stat().st_size <= self.limits.body_bytes:
-                return small_jpeg(Image.fromarray(read_image(path.read_bytes(), self.limits.pixels)))
+                return read_image(path.read_bytes(), self.limits.pixels)
         except (OSError, ValueError, Refused):
             pass
         raise Refused(404, "of this crop no picture is kept, and its file is gone or cannot be shown")
+
+    def _kept(self, crop_id: str) -> tuple[Vector, Modality]:
+        """What the gallery keeps of a crop; raises `Refused` (404)."""
+        for batch in self.gallery.store.rows(Where(ids=(crop_id,)), ("embedding", "modality")):
+            for row in batch.to_pylist():
+                return np.asarray(row["embedding"], np.float32), MODALITIES[row["modality"]]
+        raise _gone()
+
+    def _vector(self, numbers: Sequence[float]) -> Vector:
+        """An embedding as it was sent; raises `Refused` (422)."""
+        wide = np.asarray(numbers, np.float64)
+        small = bool(np.all(np.abs(wide) < 2))  # and a number each; the length of larger ones may overflow
+        if len(wide) != self.gallery.facts.dimensions or not small or abs(np.linalg.norm(wide) - 1) > LENGTH_OFF:
+            raise Refused(422, f"embedding: expected {self.gallery.facts.dimensions} numbers, together of length 1")
+        return wide.astype(np.float32)
 
     def _embedded(self, content: bytes, modality: str) -> tuple[Vector, Modality]:
         embedder = self.gallery.embedder
@@ -158,18 +188,30 @@ class Service:
         return [_found(hit) for hit in hits]
 
     def _require_rate(self, fmr: float, seen: Modality | None) -> None:
-        calibrations = self.gallery.calibrations
-        if calibrations is None:
+        if self.gallery.calibrations is None:
             raise Refused(422, "fmr: the gallery's model was not calibrated, so no threshold is known; leave it out")
         if seen is None:
             raise Refused(422, "fmr: thresholds depend on the modality of the query; say modality")
-        known = {each.fmr for kind in calibrations.kinds.values() for each in kind.thresholds}
-        if fmr not in known:
-            raise Refused(422, f"fmr: expected one of {', '.join(f'{rate:g}' for rate in sorted(known))}")
+        if fmr not in self._rates():
+            raise Refused(422, f"fmr: expected one of {', '.join(f'{rate:g}' for rate in self._rates())}")
+
+    def _rates(self) -> list[float]:
+        """False match rates with a threshold for some pair of modalities, ascending."""
+        calibrations = self.gallery.calibrations
+        kinds = {} if calibrations is None else calibrations.kinds
+        return sorted({each.fmr for kind in kinds.values() for each in kind.thresholds})
 
 
 def _gone() -> Refused:
     return Refused(404, "no crop of the gallery has this id")
+
+
+def _answer(hits: list[Found], seen: Modality | None) -> SearchAnswer:
+    return SearchAnswer(hits=hits, modality=None if seen is None else _told(seen))
+
+
+def _told(modality: Modality) -> Literal["visible", "infrared"]:
+    return "visible" if modality is Modality.VISIBLE else "infrared"
 
 
 def _found(hit: Hit) -> Found:

@@ -53,7 +53,7 @@ def extract(
         batch_size: images at once; changes speed and memory only.
         precision: `32-true`, or `bf16-mixed`, faster where the device computes in bf16 and good to about 1
             percent.
-        progress: show a bar.
+        progress: show a bar, if there is more than one batch.
 
     Raises:
         InputError: the number of modalities is not that of the images, or a setting is out of range.
@@ -71,7 +71,8 @@ def extract(
     rows: list[Tensor] = []
     method.to(device)
     with _eval_mode(method), torch.inference_mode(), _autocast(device, precision):
-        for start in tqdm(range(0, count, batch_size), "embed", unit="batch", disable=not progress, leave=False):
+        starts = range(0, count, batch_size)
+        for start in tqdm(starts, "embed", unit="batch", disable=not progress or len(starts) < 2, leave=False):
             indices = np.arange(start, min(start + batch_size, count))
             pixels = normalize(_gather(images, indices).to(device)).contiguous(memory_format=layout)
             rows.append(method.embed(pixels, kinds[start : start + batch_size].to(device)).float().cpu())

@@ -1,0 +1,61 @@
+// A place where files are dropped or chosen.
+
+const LARGEST = 10 * 2 ** 20; // bytes of an image that the server takes
+
+// Calls take(files) with the files that were dropped, chosen or, if asked for, pasted anywhere on the page.
+export function takesFiles(place, take, { paste = () => false } = {}) {
+  const input = place.querySelector("input");
+  place.addEventListener("click", () => input.click());
+  input.addEventListener("click", (event) => event.stopPropagation());
+  place.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    input.click();
+  });
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = ""; // the same file may be chosen again
+  });
+  for (const kind of ["dragenter", "dragover"]) {
+    place.addEventListener(kind, (event) => {
+      event.preventDefault();
+      place.classList.add("over");
+    });
+  }
+  for (const kind of ["dragleave", "drop"]) place.addEventListener(kind, () => place.classList.remove("over"));
+  place.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    take(await filesOf(event.dataTransfer));
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...event.clipboardData.files];
+    if (files.length && paste()) take(files);
+  });
+}
+
+// What is wrong with a file that the server would refuse anyway, or null.
+export function faultOf(file) {
+  if (file.size > LARGEST) return `${file.name} is larger than ${LARGEST / 2 ** 20} MB.`;
+  if (file.type && !/^image\/(jpeg|png|bmp|webp|x-ms-bmp)$/.test(file.type)) {
+    return `${file.name} is no JPEG, PNG, BMP or WebP image.`;
+  }
+  return null;
+}
+
+async function filesOf(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  return (await Promise.all(entries.map(walk))).flat();
+}
+
+async function walk(entry) {
+  if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
+  const reader = entry.createReader();
+  const found = [];
+  // A reader gives a hundred entries at a time, and none at the end.
+  for (;;) {
+    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+    if (!some.length) return found;
+    found.push(...(await Promise.all(some.map(walk))).flat());
+  }
+}

@@ -1,0 +1,222 @@
+"""The search page in a real browser, with the stand-in for the model; skipped where there is no Chromium."""
+
+import shutil
+import threading
+import time
+
+import pytest
+import uvicorn
+from visitors import TOKEN, colours, encoded
+
+from vireid.app.api import create_app
+from vireid.app.page import HEADERS
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+browser_test = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def serving(app):
+    """Run the application in a thread; yields its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def address(app):
+    yield from serving(app)
+
+
+@pytest.fixture
+def open_address(gallery):
+    """Of a server without tokens."""
+    yield from serving(create_app(gallery, tokens=None))
+
+
+@pytest.fixture
+def page(browser):
+    """A new tab; whatever it asks for elsewhere, or complains of, is a failure."""
+    page = browser.new_context(timezone_id="UTC").new_page()
+    page.set_default_timeout(10_000)
+    faults = []
+    page.on("request", lambda sent: None if "127.0.0.1" in sent.url else faults.append(sent.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda told: faults.append(told.text) if "Content Security Policy" in told.text else None)
+    yield page
+    assert faults == []
+    page.context.close()
+
+
+def enter(page, address, token=TOKEN):
+    page.goto(address)
+    page.get_by_label("Your token").fill(token)
+    page.get_by_role("button", name="Enter").click()
+
+
+def sign_in(page, address):
+    enter(page, address)
+    page.wait_for_selector("#search:visible")
+
+
+def file_of(seed, name="query.png"):
+    return {"name": name, "mimeType": "image/png", "buffer": encoded(colours(seed))}
+
+
+def ask(page, seed):
+    """Search for an image, and wait until every hit has its picture."""
+    page.locator("#query input").set_input_files(file_of(seed))
+    shown(page)
+
+
+def shown(page):
+    page.wait_for_function(
+        "() => !document.querySelector('#question[aria-busy]') && "
+        "[...document.querySelectorAll('.sheet img')].every((image) => image.naturalWidth > 0)"
+    )
+
+
+def cameras(page):
+    return [text.split()[1] for text in page.locator(".sheet .where").all_inner_texts()]
+
+
+def test_the_page_is_public_and_the_program_is_not(anyone):
+    answer = anyone.get("/")
+    assert answer.status_code == 200 and str(answer.url).endswith("/page/") and "<title>vireid" in answer.text
+    assert all(answer.headers[name] == value for name, value in HEADERS.items())
+    for name in ("page.css", "main.js", "icon.svg"):
+        assert anyone.get(f"/page/{name}").status_code == 200
+    for name in ("__init__.py", "..%2fapi.py", "nothing.js", "%2e%2e/api.py"):
+        assert anyone.get(f"/page/{name}").status_code == 404
+
+
+@browser_test
+def test_an_image_is_searched_and_a_hit_searched_on(page, address, filled):
+    sign_in(page, address)
+    assert page.locator("#summary").inner_text() == "6 crops, 2 cameras"
+    ask(page, 2)
+    assert page.locator(".sheet li").count() == 6
+    assert page.locator(".sheet b").first.inner_text() == "1.000" and cameras(page)[0] == "gate"
+    assert "Searched as visible, as its colours tell." in page.locator("#asked").inner_text()
+    # Whole persons: a crop is twice as high as wide, and so is what is seen of it.
+    picture = page.locator(".sheet img").first
+    assert picture.evaluate("image => getComputedStyle(image).objectFit") == "contain"
+    page.locator(".sheet .again").nth(1).click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 5")  # all but itself
+    page.get_by_role("button", name="Back").click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 6")
+    assert page.locator(".sheet b").first.inner_text() == "1.000"
+
+
+@browser_test
+def test_choices_restrict_and_rerank(page, address, filled):
+    sign_in(page, address)
+    ask(page, 2)
+    page.get_by_label("yard").check()
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 3")
+    assert cameras(page) == ["yard"] * 3
+    page.get_by_label("yard").uncheck()
+    page.get_by_label("until").fill("2026-03-02T00:00")
+    page.get_by_label("Re-rank").check()
+    page.get_by_label("Crops to show").fill("2")
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 2")
+    assert cameras(page) == ["gate", "gate"]
+    page.get_by_label("Look among").select_option("infrared")
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 0")
+    assert "No crop fits" in page.locator("#told").inner_text()
+    page.get_by_label("From").fill("2026-03-05T00:00")
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_selector("#message.error")
+    assert "time range is empty" in page.locator("#message").inner_text()
+
+
+@browser_test
+def test_a_heat_map_lies_on_the_picture(page, address, filled):
+    sign_in(page, address)
+    ask(page, 1)
+    why = page.locator(".why").first
+    why.click()
+    page.wait_for_selector(".sheet canvas:visible")
+    sides = (
+        "element => { const { x, y, width, height } = element.getBoundingClientRect(); return [x, y, width, height]; }"
+    )
+    canvas, image = (page.locator(f".sheet {kind}").first.evaluate(sides) for kind in ("canvas", "img"))
+    assert canvas[3] == pytest.approx(image[3], abs=1) and canvas[2] == pytest.approx(canvas[3] / 2, abs=1)
+    assert canvas[0] + canvas[2] / 2 == pytest.approx(image[0] + image[2] / 2, abs=1)
+    why.click()
+    assert page.locator(".sheet canvas:visible").count() == 0 and why.get_attribute("aria-pressed") == "false"
+
+
+@browser_test
+def test_crops_are_added_and_bad_files_named(page, open_address, gallery):
+    page.goto(open_address)
+    page.wait_for_selector("#add:visible")  # an empty gallery asks for crops first
+    assert "empty" in page.locator("#message").inner_text()
+    bad = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
+    text = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"}
+    files = [*(file_of(seed, f"{seed}.png") for seed in range(20)), bad, text, file_of(3, "again.png")]
+    page.locator("#crops input").set_input_files(files)
+    page.get_by_label("Camera").fill("gate")
+    page.get_by_label("Time").fill("2026-03-01T10:00")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#message').textContent.includes('added')")
+    assert page.locator("#message").inner_text() == "20 added, 1 were there already, 2 refused."
+    refused = page.locator("#refused li").all_inner_texts()
+    assert refused[0] == "notes.txt is no JPEG, PNG, BMP or WebP image." and refused[1].startswith("broken.png: ")
+    assert {(row.camera, row.time) for row in gallery.crops()} == {("gate", 1772359200.0)} and gallery.count() == 20
+    page.get_by_role("button", name="Gallery").click()
+    assert page.locator("#gallery tbody th").all_inner_texts() == ["gate"]
+
+
+@browser_test
+def test_what_is_no_image_is_refused_in_words(page, address, filled):
+    sign_in(page, address)
+    page.locator("#query input").set_input_files({"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    assert page.locator("#message").inner_text() == "a.txt is no JPEG, PNG, BMP or WebP image."
+    page.locator("#query input").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"hello"})
+    page.wait_for_function("() => document.querySelector('#message').textContent.includes('decoded')")
+    ask(page, 2)  # and goes on
+    assert page.locator("#message").is_hidden() and page.locator(".sheet li").count() == 6
+
+
+@browser_test
+def test_a_wrong_token_shows_nothing(page, address, filled):
+    for wrong in ("wrong-horse-battery-staple", "schlüssel"):
+        enter(page, address, wrong)
+        page.wait_for_selector("#message.error")
+        assert page.locator("#message").inner_text() == "This token is not known."
+        assert page.locator("#search").is_hidden() and page.locator("#summary").inner_text() == ""
+    sign_in(page, address)
+    ask(page, 2)
+    page.reload()  # the tab remembers the token
+    page.wait_for_selector("#search:visible")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_selector("#door:visible")
+    assert page.locator(".sheet li").count() == 0
+    page.reload()
+    page.wait_for_selector("#door:visible")
+
+
+@browser_test
+def test_a_server_that_is_gone_is_told(page, address, filled):
+    sign_in(page, address)
+    page.route("**/v1/search", lambda route: route.abort())
+    page.locator("#query input").set_input_files(file_of(2))
+    page.wait_for_selector("#message.error")
+    assert "does not answer" in page.locator("#message").inner_text()
