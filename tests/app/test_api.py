@@ -146,8 +146,12 @@ def test_a_heat_map_says_where_a_similarity_comes_from(client, filled, lines):
     embedded = client.post("/v1/embed", files={"image": encoded(colours(1))}).json()["embedding"]
     by_vector = client.post(f"/v1/gallery/{filled[1]}/heat", json={"embedding": embedded}).json()["cells"]
     by_crop = client.post(f"/v1/gallery/{filled[1]}/heat", json={"id": filled[0]}).json()["cells"]
+    by_other = client.post(f"/v1/gallery/{filled[1]}/heat", json={"id": filled[4]}).json()["cells"]
     assert (len(by_crop), len(by_crop[0])) == (12, 6) and np.allclose(by_vector, by_crop, atol=1e-4)
-    assert lines()[-1]["action"] == "heat" and lines()[-1]["ids"] == [filled[1]]
+    assert np.abs(by_crop).max() > 0.01 and not np.allclose(by_crop, by_other, atol=0.01)
+    first, second, third = lines()[-3:]
+    assert {(line["action"], *line["ids"]) for line in (first, second, third)} == {("heat", filled[1])}
+    assert set(first["query"]) == {"embedding"} and second["query"] == {"crop": filled[0]}
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,10 @@ def test_a_body_is_not_read_before_the_token(anyone):
         ({"Origin": "http://127.0.0.1"}, 200),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
     ],
 )
 def test_without_tokens_other_sites_are_kept_out(gallery, headers, status):

@@ -50,7 +50,7 @@ def open_address(gallery):
 @pytest.fixture
 def page(browser):
     """A new tab; whatever it asks for elsewhere, or complains of, is a failure."""
-    page = browser.new_context(timezone_id="UTC").new_page()
+    page = browser.new_context(timezone_id="Europe/Berlin", locale="en-GB").new_page()
     page.set_default_timeout(10_000)
     faults = []
     page.on("request", lambda sent: None if "127.0.0.1" in sent.url else faults.append(sent.url))
@@ -111,9 +111,7 @@ def test_an_image_is_searched_and_a_hit_searched_on(page, address, filled):
     assert page.locator(".sheet li").count() == 6
     assert page.locator(".sheet b").first.inner_text() == "1.000" and cameras(page)[0] == "gate"
     assert "Searched as visible, as its colours tell." in page.locator("#asked").inner_text()
-    # Whole persons: a crop is twice as high as wide, and so is what is seen of it.
-    picture = page.locator(".sheet img").first
-    assert picture.evaluate("image => getComputedStyle(image).objectFit") == "contain"
+    assert "01/03/2026, 11:00:00" in page.locator(".sheet .when").first.inner_text()  # 10:00 UTC
     page.locator(".sheet .again").nth(1).click()
     page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 5")  # all but itself
     page.get_by_role("button", name="Back").click()
@@ -122,7 +120,7 @@ def test_an_image_is_searched_and_a_hit_searched_on(page, address, filled):
 
 
 @browser_test
-def test_choices_restrict_and_rerank(page, address, filled):
+def test_choices_restrict_and_rerank(page, address, filled, lines):
     sign_in(page, address)
     ask(page, 2)
     page.get_by_label("yard").check()
@@ -130,12 +128,14 @@ def test_choices_restrict_and_rerank(page, address, filled):
     page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 3")
     assert cameras(page) == ["yard"] * 3
     page.get_by_label("yard").uncheck()
-    page.get_by_label("until").fill("2026-03-02T00:00")
+    page.get_by_label("until").fill("2026-03-04T10:30")  # 09:30 UTC, half an hour before the yard's
     page.get_by_label("Re-rank").check()
     page.get_by_label("Crops to show").fill("2")
     page.get_by_role("button", name="Search", exact=True).last.click()
     page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 2")
-    assert cameras(page) == ["gate", "gate"]
+    assert cameras(page) == ["gate", "gate"] and "mutual neighbours" in page.locator("#told").inner_text()
+    asked = [line["options"] for line in lines() if line["action"] == "search"][-1]
+    assert asked == {"k": 2, "rerank": True, "before": 1772616600.0}
     page.get_by_label("Look among").select_option("infrared")
     page.get_by_role("button", name="Search", exact=True).last.click()
     page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 0")
@@ -164,6 +164,83 @@ def test_a_heat_map_lies_on_the_picture(page, address, filled):
 
 
 @browser_test
+def test_wide_crops_are_seen_whole_and_explained(page, address, client):
+    files = {"images": encoded(colours(1, (20, 60, 3)))}
+    assert client.post("/v1/gallery", files=files, data={"modality": "visible"}).status_code == 200
+    sign_in(page, address)
+    ask(page, 1)
+    page.locator(".why").first.click()
+    page.wait_for_selector(".sheet canvas:visible")
+    image, canvas = (page.locator(f".sheet {kind}").first for kind in ("img", "canvas"))
+    assert image.evaluate("each => getComputedStyle(each).objectFit") == "contain"
+    box = canvas.bounding_box()  # as large as what is seen of the picture
+    assert box["width"] / box["height"] == pytest.approx(3, rel=0.05)
+
+
+@browser_test
+def test_images_are_pasted_and_dropped(page, address, filled):
+    sign_in(page, address)
+    send = """([bytes, kind]) => {
+        const files = new DataTransfer();
+        files.items.add(new File([new Uint8Array(bytes)], 'a.png', { type: 'image/png' }));
+        const event = kind === 'paste' ? new ClipboardEvent('paste', { clipboardData: files, bubbles: true })
+            : new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true });
+        document.querySelector(kind === 'paste' ? 'body' : '#query').dispatchEvent(event);
+    }"""
+    for kind in ("paste", "drop"):
+        page.evaluate(send, [list(encoded(colours(2))), kind])
+        page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 6")
+        page.get_by_label("yard").check()
+        page.get_by_role("button", name="Search", exact=True).last.click()
+        page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 3")
+        page.get_by_label("yard").uncheck()
+
+
+@browser_test
+def test_a_hit_without_a_picture_is_searched_on_with(page, address, filled):
+    sign_in(page, address)
+    page.route("**/image", lambda route: route.fulfill(status=404, json={"error": "no picture"}))
+    page.locator("#query input").set_input_files(file_of(2))
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 6")
+    page.get_by_text("no picture is kept").last.wait_for()
+    page.locator(".sheet .again").first.click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 5")
+    assert page.locator("#query img").is_hidden()
+
+
+@browser_test
+def test_a_token_that_is_taken_back_leads_to_the_door(page, address, app, filled):
+    sign_in(page, address)
+    ask(page, 2)
+    page.route("**/v1/search", lambda route: route.fulfill(status=401, json={"error": "the token is not known"}))
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_selector("#door:visible")
+    page.wait_for_function("() => document.querySelector('#message').textContent === 'This token is not known.'")
+    assert page.locator(".sheet li").count() == 0 and page.locator("#summary").inner_text() == ""
+    assert page.locator("#query img").get_attribute("src") is None
+
+
+@browser_test
+def test_adding_waits_for_a_busy_server_and_can_be_stopped(page, open_address, gallery):
+    page.goto(open_address)
+    page.wait_for_selector("#add:visible")
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "json": {"error": "too many requests at once"}}
+    page.route(
+        "**/v1/gallery", lambda route: route.fulfill(**busy) if route.request.method == "POST" else route.continue_()
+    )
+    page.locator("#crops input").set_input_files([file_of(seed, f"{seed}.png") for seed in range(3)])
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#message').textContent.includes('busy')")
+    assert page.get_by_label("Camera").is_disabled()
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_function("() => document.querySelector('#message').textContent.includes('Stopped')")
+    page.unroute("**/v1/gallery")
+    page.get_by_role("button", name="Add", exact=True).click()  # the same files are still chosen
+    page.wait_for_function("() => document.querySelector('#message').textContent.startsWith('3 added')")
+    assert gallery.count() == 3
+
+
+@browser_test
 def test_crops_are_added_and_bad_files_named(page, open_address, gallery):
     page.goto(open_address)
     page.wait_for_selector("#add:visible")  # an empty gallery asks for crops first
@@ -173,13 +250,13 @@ def test_crops_are_added_and_bad_files_named(page, open_address, gallery):
     files = [*(file_of(seed, f"{seed}.png") for seed in range(20)), bad, text, file_of(3, "again.png")]
     page.locator("#crops input").set_input_files(files)
     page.get_by_label("Camera").fill("gate")
-    page.get_by_label("Time").fill("2026-03-01T10:00")
+    page.get_by_label("Time").fill("2026-03-01T10:00")  # 09:00 UTC
     page.get_by_role("button", name="Add", exact=True).click()
     page.wait_for_function("() => document.querySelector('#message').textContent.includes('added')")
     assert page.locator("#message").inner_text() == "20 added, 1 were there already, 2 refused."
     refused = page.locator("#refused li").all_inner_texts()
     assert refused[0] == "notes.txt is no JPEG, PNG, BMP or WebP image." and refused[1].startswith("broken.png: ")
-    assert {(row.camera, row.time) for row in gallery.crops()} == {("gate", 1772359200.0)} and gallery.count() == 20
+    assert {(row.camera, row.time) for row in gallery.crops()} == {("gate", 1772355600.0)} and gallery.count() == 20
     page.get_by_role("button", name="Gallery").click()
     assert page.locator("#gallery tbody th").all_inner_texts() == ["gate"]
 
@@ -191,8 +268,9 @@ def test_what_is_no_image_is_refused_in_words(page, address, filled):
     assert page.locator("#message").inner_text() == "a.txt is no JPEG, PNG, BMP or WebP image."
     page.locator("#query input").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"hello"})
     page.wait_for_function("() => document.querySelector('#message').textContent.includes('decoded')")
+    assert "6 crops in" not in page.locator("#told").inner_text()
     ask(page, 2)  # and goes on
-    assert page.locator("#message").is_hidden() and page.locator(".sheet li").count() == 6
+    assert page.locator("#message").inner_text() == "" and page.locator(".sheet li").count() == 6
 
 
 @browser_test

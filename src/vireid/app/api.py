@@ -73,13 +73,11 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
             if _kind(request) == "application/json":
                 asked = m.from_json(m.SearchRequest, await read_body(request, 2 * MEGABYTE, limits.seconds))
                 options: m.SearchOptions = asked
-                _require_one_query(asked)
+                query = _query(asked)
                 if asked.id is not None:
-                    query, work = {"crop": asked.id}, partial(service.search_crop, asked.id, asked)
+                    work = partial(service.search_crop, asked.id, asked)
                 else:
-                    numbers = asked.embedding or []
-                    query = {"embedding": content_id(repr(numbers).encode())}
-                    work = partial(service.search_embedding, numbers, asked)
+                    work = partial(service.search_embedding, asked.embedding or [], asked)
             else:
                 form = await read_form(request, limits.image_bytes + MEGABYTE, limits)
                 options = m.from_form(m.SearchOptions, form)
@@ -136,15 +134,14 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
         with light.place():
             return Response(await light.run(partial(service.picture, crop_id)), media_type="image/jpeg")
 
-    @router.post("/gallery/{crop_id}/heat", openapi_extra=_json_body(m.HeatRequest))
+    @router.post("/gallery/{crop_id}/heat", openapi_extra=_json_body(m.Query))
     async def heat(request: Request, crop_id: CropId) -> m.HeatAnswer:
         """Where in a crop its similarity to a query comes from."""
         with desk.place():
             if _kind(request) != "application/json":
                 raise Refused(415, "expected a body of application/json")
-            asked = m.from_json(m.HeatRequest, await read_body(request, 2 * MEGABYTE, limits.seconds))
-            _require_one_query(asked)
-            note(request, action="heat", ids=[crop_id])
+            asked = m.from_json(m.Query, await read_body(request, 2 * MEGABYTE, limits.seconds))
+            note(request, action="heat", query=_query(asked), ids=[crop_id])
             work = partial(service.heat, crop_id, embedding=asked.embedding, query_id=asked.id)
             return await desk.run(work)
 
@@ -156,9 +153,13 @@ def _routes(app: FastAPI, limits: Limits) -> APIRouter:
     return router
 
 
-def _require_one_query(asked: m.SearchRequest | m.HeatRequest) -> None:
+def _query(asked: m.Query) -> dict[str, str]:
+    """What is searched for, as the audit log names it; raises `Refused` (422) unless it is told in one way."""
     if (asked.embedding is None) == (asked.id is None):
         raise Refused(422, "expected either embedding or id; images are sent as multipart/form-data")
+    if asked.id is not None:
+        return {"crop": asked.id}
+    return {"embedding": content_id(repr(asked.embedding).encode())}
 
 
 def _kind(request: Request) -> str:
@@ -182,7 +183,7 @@ def _files(form: Form, name: str) -> list[bytes]:
     return form.files[name]
 
 
-def _json_body(kind: type[m.HeatRequest]) -> Any:
+def _json_body(kind: type[m.Query]) -> Any:
     content = {"application/json": {"schema": kind.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
 

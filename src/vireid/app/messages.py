@@ -80,18 +80,15 @@ class SearchOptions(_Asked):
             raise Refused(422, "the time range is empty; expected after to be before before") from None
 
 
-class SearchRequest(SearchOptions):
-    """A search without an image: by an embedding, or by a crop of the gallery, which is then not among the hits."""
+class Query(_Asked):
+    """What is searched for, if it is no image: an embedding, or a crop of the gallery."""
 
     embedding: list[float] | None = Field(None, max_length=65536, description="Of this gallery's model, of length 1.")
-    id: Text | None = Field(None, description="Of a crop of the gallery.")
+    id: Text | None = Field(None, description="Of a crop of the gallery, which is then not among the hits.")
 
 
-class HeatRequest(_Asked):
-    """Of which query: an embedding, or a crop of the gallery."""
-
-    embedding: list[float] | None = Field(None, max_length=65536, description="Of this gallery's model, of length 1.")
-    id: Text | None = Field(None, description="Of a crop of the gallery.")
+class SearchRequest(Query, SearchOptions):
+    """A search without an image."""
 
 
 class EmbedOptions(_Asked):

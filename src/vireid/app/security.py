@@ -116,7 +116,9 @@ def _require_own_page(request: Request) -> None:
     origin = request.headers.get("origin")
     if not is_loopback(_name(f"//{host}")):
         raise Refused(403, "without tokens this server answers to 127.0.0.1 and localhost only")
-    if origin is not None and origin.partition("://")[2] != host:
+    # Browsers say so even where they send no origin, as for a picture that another site shows.
+    elsewhere = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    if elsewhere or (origin is not None and origin.partition("://")[2] != host):
         raise Refused(403, "without tokens this server answers to its own pages only")
 
 

@@ -71,7 +71,11 @@ class Service:
         return _answer([hit for hit in found if hit.id != crop_id][: options.k], seen)
 
     def heat(self, crop_id: str, *, embedding: Sequence[float] | None, query_id: str | None) -> HeatAnswer:
-        """Where a crop's similarity to an embedding, or to another crop, comes from; raises `Refused` (404, 422)."""
+        """Where in a crop, its small picture if one is kept, the similarity to an embedding or another crop comes from.
+
+        Raises:
+            Refused: a crop or its picture is not there, or the embedding is none of this model (404, 422).
+        """
         query = self._kept(query_id or "")[0] if embedding is None else self._vector(embedding)
         modality, embedder = self._kept(crop_id)[1], self.gallery.embedder
         kept = self.gallery.thumbnail(crop_id)

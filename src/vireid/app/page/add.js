@@ -4,10 +4,12 @@ import { askForm } from "./api.js";
 import { faultOf, takesFiles } from "./drop.js";
 
 const AT_ONCE = 16; // images in a request
-const BYTES = 32 * 2 ** 20; // and their bytes, well below what the server takes
+const BYTES = 8 * 2 ** 20; // and their bytes: a slow line must carry them in the time that the server grants
+const ATTEMPTS = 20;
 
 const form = document.querySelector("#add form");
 const refused = document.getElementById("refused");
+const KEPT = document.getElementById("chosen").textContent;
 const bar = form.querySelector("progress");
 const [main, stop] = [form.querySelector("button.main"), document.getElementById("stop")];
 
@@ -16,48 +18,68 @@ let running = null;
 
 export function startAdding({ say, complain, refresh }) {
   takesFiles(document.getElementById("crops"), (chosen) => {
+    if (running) return;
     files = chosen;
     main.disabled = !files.length;
     refused.replaceChildren();
     say("");
-    document.getElementById("chosen").textContent = `${files.length} ${files.length === 1 ? "file" : "files"} chosen.`;
+    tellChosen();
   });
   stop.addEventListener("click", () => running?.abort());
-  document.addEventListener("leave", () => running?.abort());
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (running) return;
+    running = new AbortController();
+    busy(true);
     try {
-      say(await addAll());
+      const told = await addAll(facts(), say);
       files = [];
-      main.disabled = true;
-      document.getElementById("chosen").textContent = "";
+      tellChosen();
+      say(told);
+      await refresh();
     } catch (error) {
       if (error.name === "AbortError") say("Stopped. What was added stays; adding the same files again adds the rest.");
       complain(error);
+    } finally {
+      running = null;
+      busy(false);
     }
-    await refresh().catch(complain);
   });
 }
 
-async function addAll() {
-  running = new AbortController();
+function tellChosen() {
+  const count = `${files.length} ${files.length === 1 ? "file" : "files"} chosen.`;
+  document.getElementById("chosen").textContent = files.length ? count : KEPT;
+}
+
+// What is said of the crops holds for all of a run, so it cannot be changed meanwhile.
+function busy(yes) {
+  for (const input of form.querySelectorAll("input, select")) input.disabled = yes;
+  main.disabled = yes || !files.length;
+  stop.hidden = bar.hidden = !yes;
+}
+
+// What is known of all crops, as the API names it.
+function facts() {
+  const { camera, time, modality } = form.elements;
+  const known = [["camera", camera.value], ["modality", modality.value]];
+  return time.value ? [...known, ["time", new Date(time.value).toISOString()]] : known;
+}
+
+async function addAll(known, say) {
   refused.replaceChildren();
-  main.disabled = true;
-  stop.hidden = bar.hidden = false;
   bar.max = files.length;
-  let [added, known, done] = [0, 0, 0];
-  try {
-    for (const part of parts(files.filter(usable))) {
-      const counts = await addPart(part);
-      added += counts.added;
-      known += counts.known;
-      bar.value = done += part.length;
-    }
-  } finally {
-    main.disabled = false;
-    stop.hidden = bar.hidden = true;
+  bar.value = 0;
+  let [added, there] = [0, 0];
+  const good = files.filter(usable);
+  bar.value = files.length - good.length;
+  for (const part of parts(good)) {
+    const counts = await addPart(part, known, say);
+    added += counts.added;
+    there += counts.known;
+    bar.value += part.length;
   }
-  return `${added} added, ${known} were there already, ${refused.children.length} refused.`;
+  return `${added} added, ${there} were there already, ${refused.children.length} refused.`;
 }
 
 function usable(file) {
@@ -85,9 +107,9 @@ function* parts(all) {
 }
 
 // One image that cannot be read refuses the whole request: then each of it goes alone, and the bad one is named.
-async function addPart(part) {
+async function addPart(part, known, say) {
   try {
-    return await send(part);
+    return await send(part, known, say);
   } catch (error) {
     if (error.status !== 413 && error.status !== 422) throw error;
     if (part.length === 1) {
@@ -96,7 +118,7 @@ async function addPart(part) {
     }
     const counts = { added: 0, known: 0 };
     for (const file of part) {
-      const one = await addPart([file]);
+      const one = await addPart([file], known, say);
       counts.added += one.added;
       counts.known += one.known;
     }
@@ -104,17 +126,19 @@ async function addPart(part) {
   }
 }
 
-async function send(part) {
-  const { camera, time, modality } = form.elements;
-  const fields = [["camera", camera.value], ["modality", modality.value], ...part.map((file) => ["images", file])];
-  if (time.value) fields.push(["time", new Date(time.value).toISOString()]);
-  for (;;) {
+// A server that is busy says when to come back; one that still is after so many times has another trouble.
+async function send(part, known, say) {
+  const { signal } = running;
+  for (let attempt = 1; ; attempt += 1) {
     try {
-      return await askForm("/v1/gallery", fields, { signal: running.signal });
+      const counts = await askForm("/v1/gallery", [...known, ...part.map((file) => ["images", file])], { signal });
+      say("");
+      return counts;
     } catch (error) {
-      if (error.status !== 503) throw error;
-      await new Promise((done) => setTimeout(done, 1000)); // the server is busy, and says when to come back
-      running.signal.throwIfAborted();
+      if (error.status !== 503 || error.retry === null || attempt === ATTEMPTS) throw error;
+      say("The server is busy; waiting.");
+      await new Promise((done) => setTimeout(done, 1000 * error.retry));
+      signal.throwIfAborted();
     }
   }
 }

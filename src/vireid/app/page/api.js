@@ -3,9 +3,10 @@
 const KEY = "vireid-token";
 
 export class Refusal extends Error {
-  constructor(status, message) {
+  // The status, the token that was used, and after how many seconds the server wants to be asked again, if ever.
+  constructor(status, message, token = null, retry = null) {
     super(message);
-    this.status = status;
+    Object.assign(this, { status, token, retry });
   }
 }
 
@@ -28,12 +29,14 @@ export async function ask(path, options = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     // A token that no header can hold is as wrong as any other.
-    if (token && !/^[\x21-\x7e]+$/.test(token)) throw new Refusal(401, "the token is not known");
+    if (token && !/^[\x21-\x7e]+$/.test(token)) throw new Refusal(401, "the token is not known", token);
     throw new Refusal(0, "The server does not answer. Is it still running?");
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  throw new Refusal(answer.status, told.error ?? `The server answered with status ${answer.status}.`);
+  options.signal?.throwIfAborted();
+  const message = told.error ?? `The server answered with status ${answer.status}.`;
+  throw new Refusal(answer.status, message, token, Number(answer.headers.get("Retry-After")) || null);
 }
 
 export async function askJson(path, content, options = {}) {

@@ -35,6 +35,7 @@ export function takesFiles(place, take, { paste = () => false } = {}) {
 
 // What is wrong with a file that the server would refuse anyway, or null.
 export function faultOf(file) {
+  if (file.size === 0) return `${file.name} is empty or cannot be read.`;
   if (file.size > LARGEST) return `${file.name} is larger than ${LARGEST / 2 ** 20} MB.`;
   if (file.type && !/^image\/(jpeg|png|bmp|webp|x-ms-bmp)$/.test(file.type)) {
     return `${file.name} is no JPEG, PNG, BMP or WebP image.`;
@@ -49,7 +50,8 @@ async function filesOf(transfer) {
 }
 
 async function walk(entry) {
-  if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
+  // What cannot be read stands for itself, and is refused by its name.
+  if (entry.isFile) return [await new Promise((done) => entry.file(done, () => done(new File([], entry.name))))];
   const reader = entry.createReader();
   const found = [];
   // A reader gives a hundred entries at a time, and none at the end.

@@ -6,19 +6,20 @@ import { showGallery } from "./gallery.js";
 import { startSearching } from "./search.js";
 
 const byId = (id) => document.getElementById(id);
+const WORDS = "vireid-words"; // to say after the page was loaded anew
 const views = [...document.querySelectorAll("nav button")];
 const message = byId("message");
 
 function say(text, kind = "note") {
-  message.textContent = text;
-  message.hidden = !text;
+  message.setAttribute("role", kind === "error" ? "alert" : "status");
   message.classList.toggle("error", kind === "error");
+  message.textContent = text;
 }
 
 // What went wrong, in the server's words; a token that is no longer known leads back to the door.
 function complain(error) {
   if (error.name === "AbortError") return;
-  if (error.status === 401) openDoor(hasToken() ? "This token is not known." : "");
+  if (error.status === 401) openDoor(error.token ? "This token is not known." : "");
   else say(error.message, "error");
   if (error.status === undefined) console.error(error);
 }
@@ -43,14 +44,17 @@ function show(view) {
   }
 }
 
+// Nothing of the gallery stays behind in the page: it is loaded anew, with the words for who comes next.
 function openDoor(text = "") {
   keepToken(null);
-  for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== "door";
-  document.querySelector("nav").hidden = byId("leave").hidden = true;
-  byId("summary").textContent = "";
-  document.dispatchEvent(new CustomEvent("leave"));
-  say(text, "error");
-  byId("token").focus();
+  if (document.querySelector("nav").hidden) {
+    byId("door").hidden = false;
+    say(text, "error");
+    byId("token").focus();
+  } else {
+    sessionStorage.setItem(WORDS, text);
+    location.reload();
+  }
 }
 
 async function enter() {
@@ -79,4 +83,11 @@ byId("door").querySelector("form").addEventListener("submit", (event) => {
 byId("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 startSearching({ say, complain });
 startAdding({ say, complain, refresh });
-enter().catch(complain);
+// A drop beside its place would show the file instead of this page.
+for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
+const words = sessionStorage.getItem(WORDS) ?? "";
+sessionStorage.removeItem(WORDS);
+enter().catch((error) => {
+  complain(error);
+  if (words) say(words, "error");
+});

@@ -2,7 +2,7 @@
 
 import { askForm, askJson, picture } from "./api.js";
 import { faultOf, takesFiles } from "./drop.js";
-import { drawHeat } from "./heat.js";
+import { drawHeat, layOver } from "./heat.js";
 
 const form = document.getElementById("question");
 const place = document.getElementById("query");
@@ -10,8 +10,9 @@ const sheet = document.querySelector("#found ol");
 const told = document.getElementById("told");
 const back = document.getElementById("back");
 const WARNING = told.textContent;
+const PICTURES = 6; // that are asked for at once
 
-let query = null; // { file, shown } or { id, shown }; shown is the address of its picture
+let query = null; // { file, shown } or { id, shown }; shown is the address of its picture, empty if it has none
 let before = []; // queries that led here
 let running = new AbortController();
 let say, complain;
@@ -25,7 +26,9 @@ export function startSearching(shell) {
   });
   back.addEventListener("click", () => goTo(before.pop()));
   document.addEventListener("gallery", (event) => offer(event.detail));
-  document.addEventListener("leave", forget);
+  addEventListener("resize", () => {
+    for (const canvas of sheet.querySelectorAll("canvas:not([hidden])")) layOver(canvas, canvas.previousElementSibling);
+  });
 }
 
 // Only what the gallery has can be chosen; what is ticked stays ticked.
@@ -70,23 +73,10 @@ function goTo(next, from = null) {
   back.hidden = !before.length;
   const image = place.querySelector("img");
   image.src = query.shown;
-  image.hidden = false;
-  place.querySelector("p").hidden = true;
+  image.hidden = !query.shown;
+  place.querySelector("p").hidden = Boolean(query.shown);
   form.querySelector("button.main").disabled = false;
   search().catch(complain);
-}
-
-function forget() {
-  running.abort();
-  query = null;
-  before = [];
-  sheet.replaceChildren();
-  told.textContent = WARNING;
-  back.hidden = true;
-  place.querySelector("img").hidden = true;
-  place.querySelector("p").hidden = false;
-  form.querySelector("button.main").disabled = true;
-  document.getElementById("asked").textContent = "";
 }
 
 function chosen(name) {
@@ -123,35 +113,50 @@ async function search() {
       ? await askForm("/v1/search", [...fields(asked), ["image", query.file]], { signal })
       : await askJson("/v1/search", { ...asked, id: query.id }, { signal });
     tell(answer, asked, performance.now() - started);
-    await show(answer.hits, query, signal);
+    // What was searched for, as it was then: choices may change while its hits are looked at.
+    await show(answer.hits, { ...query, modality: answer.modality }, signal);
   } catch (error) {
-    if (error.name !== "AbortError") sheet.replaceChildren();
+    if (error.name !== "AbortError") clear();
     throw error;
   } finally {
     if (!signal.aborted) form.removeAttribute("aria-busy");
   }
 }
 
+function clear() {
+  for (const image of sheet.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+  sheet.replaceChildren();
+  told.textContent = WARNING;
+  document.getElementById("asked").textContent = "";
+}
+
 function tell(answer, asked, milliseconds) {
+  clear();
   const guessed = query.file && asked.modality === "auto" ? ", as its colours tell" : "";
   document.getElementById("asked").textContent = `Searched as ${answer.modality}${guessed}.`;
   const count = answer.hits.length;
   const none = asked.fmr ? "Nobody reaches that threshold." : "No crop fits these choices.";
+  const order = asked.rerank ? " Sorted by mutual neighbours, not by score." : "";
   told.textContent = count
-    ? `${count} ${count === 1 ? "crop" : "crops"} in ${(milliseconds / 1000).toFixed(2)} s. ${WARNING}`
+    ? `${count} ${count === 1 ? "crop" : "crops"} in ${(milliseconds / 1000).toFixed(2)} s.${order} ${WARNING}`
     : none;
 }
 
 async function show(hits, asked, signal) {
-  for (const image of sheet.querySelectorAll("img")) URL.revokeObjectURL(image.src);
-  sheet.replaceChildren(...hits.map((hit, place) => card(hit, place + 1, asked)));
-  await Promise.all([...sheet.children].map((item, place) => fill(item, hits[place], signal)));
+  sheet.replaceChildren(...hits.map((hit, place) => card(hit, place + 1, asked, signal)));
+  const waiting = [...sheet.children].map((item, place) => [item, hits[place]]);
+  const load = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await fill(...next, signal);
+  };
+  await Promise.all(Array.from({ length: PICTURES }, load));
 }
 
-function card(hit, rank, asked) {
+function card(hit, rank, asked, signal) {
   const item = document.getElementById("hit").content.cloneNode(true).firstElementChild;
   const part = (selector) => item.querySelector(selector);
   part("img").alt = `Hit ${rank}`;
+  part(".again").setAttribute("aria-label", `Search on with hit ${rank}, score ${hit.score.toFixed(3)}`);
+  part(".why").setAttribute("aria-label", `Why hit ${rank}?`);
   part(".rank").textContent = `${rank}.`;
   part(".score b").textContent = hit.score.toFixed(3);
   part(".score b").title = "Cosine similarity, -1 to 1";
@@ -163,12 +168,8 @@ function card(hit, rank, asked) {
   part(".where").append(hit.camera ? `camera ${hit.camera}` : "unknown camera", " ", badge(hit.modality));
   part(".when").textContent = hit.time ? new Date(hit.time).toLocaleString() : "unknown time";
   part(".when").title = hit.time ?? "";
-  part(".again").addEventListener("click", () => {
-    // Its own copy: pictures of the sheet go with the sheet.
-    picture(hit.thumbnail).then((shown) => goTo({ id: hit.id, shown }, query), complain);
-    scrollTo({ top: 0, behavior: "smooth" });
-  });
-  part(".why").addEventListener("click", () => explain(item, hit, asked).catch(complain));
+  part(".again").addEventListener("click", () => searchOn(hit, signal).catch(complain));
+  part(".why").addEventListener("click", () => explain(item, hit, asked, signal).catch(complain));
   return item;
 }
 
@@ -176,30 +177,43 @@ function badge(modality) {
   return Object.assign(document.createElement("span"), { className: `badge ${modality}`, textContent: modality });
 }
 
+async function searchOn(hit, signal) {
+  let shown = ""; // a crop without a picture can be searched for all the same
+  try {
+    shown = await picture(hit.thumbnail, { signal }); // its own: those of the sheet go with the sheet
+  } catch (error) {
+    if (error.name === "AbortError" || error.status === 401) throw error;
+  }
+  goTo({ id: hit.id, shown }, query);
+  scrollTo({ top: 0, behavior: "smooth" });
+}
+
+// One picture that cannot be had is no reason to hide the others.
 async function fill(item, hit, signal) {
   try {
     item.querySelector("img").src = await picture(hit.thumbnail, { signal });
   } catch (error) {
-    if (error.status !== 404) throw error;
-    item.querySelector(".picture").replaceChildren("no picture is kept");
+    if (error.name === "AbortError" || error.status === 401) throw error;
+    item.querySelector(".picture").replaceChildren(error.status === 404 ? "no picture is kept" : "not loaded");
     item.querySelector(".why").hidden = true;
   }
 }
 
 // The heat map of a hit, on and off.
-async function explain(item, hit, asked) {
+async function explain(item, hit, asked, signal) {
   const canvas = item.querySelector("canvas");
   const button = item.querySelector(".why");
   if (!canvas.dataset.drawn) {
     button.disabled = true;
     try {
+      await item.querySelector("img").decode();
       if (asked.file && !asked.embedding) {
-        const modality = form.elements.modality.value;
-        asked.embedding = (await askForm("/v1/embed", [["image", asked.file], ["modality", modality]])).embedding;
+        const texts = [["image", asked.file], ["modality", asked.modality]];
+        asked.embedding = (await askForm("/v1/embed", texts, { signal })).embedding;
       }
       const which = asked.file ? { embedding: asked.embedding } : { id: asked.id };
-      const { cells } = await askJson(`/v1/gallery/${encodeURIComponent(hit.id)}/heat`, which);
-      drawHeat(canvas, cells, item.querySelector("img"));
+      const { cells } = await askJson(`/v1/gallery/${encodeURIComponent(hit.id)}/heat`, which, { signal });
+      button.title = drawHeat(canvas, cells);
       canvas.dataset.drawn = "yes";
       canvas.hidden = true;
     } finally {
@@ -207,5 +221,6 @@ async function explain(item, hit, asked) {
     }
   }
   canvas.hidden = !canvas.hidden;
+  layOver(canvas, item.querySelector("img"));
   button.setAttribute("aria-pressed", String(!canvas.hidden));
 }
