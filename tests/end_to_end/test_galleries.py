@@ -117,6 +117,20 @@ def test_scores_get_a_meaning(labelled, crops, tmp_path, capfd):
     assert "is damaged" in refused(capfd, "search", gallery, query)
 
 
+def test_a_gallery_of_the_shipped_model_goes_by_a_calibration_beside_it(labelled, crops, tmp_path, capfd):
+    gallery, query = tmp_path / "people", crops / "infrared" / "0001" / "00.png"
+    call(capfd, "index", "add", gallery, labelled)
+    shipped = [hit["probability"] for hit in hits(capfd, gallery, query)]
+    call(capfd, "calibrate", "default", "--data", labelled, "--output", tmp_path / "people.calibration.json")
+    found = hits(capfd, gallery, query)
+    assert [hit["probability"] for hit in found] != shipped
+    assert all(hit["probability"] is None for hit in found if hit["modality"] == "infrared")  # one camera each
+    # One of another model says nothing of this one.
+    file = tmp_path / "people.calibration.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"fingerprint": "0" * 16}))
+    assert [hit["probability"] for hit in hits(capfd, gallery, query)] == shipped
+
+
 def test_a_mixed_gallery_is_evaluated(labelled, capfd):
     status, out, _ = call(
         capfd, "evaluate", "default", "--data", labelled, "--gallery", "mixed", "--rerank", "both", "--json"

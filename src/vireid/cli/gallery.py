@@ -181,7 +181,10 @@ def calibrate(
     data: Annotated[
         Path | None, typer.Option(help="Labelled crops; its kind is recognised. default: the run's test set.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file; default: RUN/calibration.json.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="JSON file; default: RUN/calibration.json. GALLERY.calibration.json is for one gallery."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

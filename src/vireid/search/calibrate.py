@@ -81,13 +81,12 @@ def picture(found: Calibrations) -> str:
     return det_chart(curves, title=f"Errors of {found.fingerprint} on {found.data}")
 
 
-def read_calibrations(folder: Path, fingerprint: str) -> Calibrations | None:
-    """Those that lie in a run folder, if they are of these weights; None if there are none.
+def read_calibrations(file: Path, fingerprint: str) -> Calibrations | None:
+    """Those of a file that `calibrate_run` wrote, if they are of these weights; None if it is not there.
 
     Raises:
         InputError: the file is damaged.
     """
-    file = folder / FILE
     if not file.is_file():
         return None
     try:

@@ -28,6 +28,7 @@ from vireid.evaluation.rerank import k_reciprocal
 from vireid.models.weights import SHIPPED
 from vireid.sample import Modality
 from vireid.search import store as stores
+from vireid.search.calibrate import FILE as CALIBRATION
 from vireid.search.calibrate import Calibrations, read_calibrations
 from vireid.search.store import COLUMNS, Facts, VectorStore
 from vireid.search.where import EVERYTHING, Where, parse_time, show_time
@@ -97,8 +98,10 @@ class Added:
 class Gallery:
     """Person crops in a vector store; made by `Gallery.open` or `Gallery.create`."""
 
-    def __init__(self, store: VectorStore, device: str = "auto") -> None:
+    def __init__(self, store: VectorStore, device: str = "auto", calibration: Path | None = None) -> None:
+        """Of an opened store; `calibration` is a file of `vireid calibrate` that comes before the model's own."""
         self.store = store
+        self._calibration = calibration
         self.device = device
         self._embedder: Embedder | None = None
 
@@ -109,7 +112,7 @@ class Gallery:
         Raises:
             InputError: there is none.
         """
-        return cls(stores.open_store(str(uri)), device)
+        return cls(stores.open_store(str(uri)), device, Path(f"{uri}.{CALIBRATION}"))
 
     @classmethod
     def create(cls, uri: str | Path, *, model: str | Path = "default", device: str = "auto") -> "Gallery":
@@ -121,7 +124,7 @@ class Gallery:
         embedder = load(model, device=device)
         name = "default" if str(model) == "default" else str(Path(model).resolve())
         facts = Facts(name, embedder.fingerprint, embedder.dimensions)
-        gallery = cls(stores.create(str(uri), facts), device)
+        gallery = cls(stores.create(str(uri), facts), device, Path(f"{uri}.{CALIBRATION}"))
         gallery._embedder = embedder
         return gallery
 
@@ -317,9 +320,14 @@ class Gallery:
 
     @cached_property
     def calibrations(self) -> Calibrations | None:
-        """What the scores of its model mean, if that was measured."""
+        """What the scores of its model mean, if that was measured.
+
+        A file `<gallery>.calibration.json`, of crops of these cameras, comes before the model's own.
+        """
         folder = SHIPPED if self.facts.model == "default" else Path(self.facts.model)
-        return read_calibrations(folder, self.facts.fingerprint)
+        files = (self._calibration, folder / CALIBRATION)
+        found = (read_calibrations(file, self.facts.fingerprint) for file in files if file is not None)
+        return next((each for each in found if each is not None), None)
 
     def crops(self, where: Where = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """Crops in no particular order, at most `limit`."""
