@@ -182,6 +182,7 @@ from vireid.onnx_embedder import OnnxEmbedder
 first = OnnxEmbedder({str(file)!r}, "openvino")
 second = OnnxEmbedder({str(file)!r}, "openvino")
 del first, second
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs without it
 try:
     os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:
