@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from vireid.embedder import Embedder
 from vireid.errors import InputError
 from vireid.onnx_embedder import OnnxEmbedder
 from vireid.sample import Modality
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BLOCK = 512  # images that are decoded, embedded and handed on together
 FINGERPRINT = "vireid.fingerprint"  # under which a Parquet file says whose embeddings it holds
@@ -220,22 +223,32 @@ def _require_output(output: Path) -> None:
             raise InputError("writing .parquet needs pyarrow: pip install pyarrow, or choose an .npz file") from None
 
 
+def table_of(result: Embeddings) -> "pa.Table":
+    """Columns `embedding`, `path`, `modality`, `id` and what a manifest told; needs pyarrow."""
+    import pyarrow as pa
+
+    dimensions = result.embeddings.shape[1] or 1  # there is no list of no numbers, nor are there rows
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(result.embeddings.ravel(), pa.float32()), dimensions)
+    texts = {"path": result.paths, "modality": result.modality, "id": result.ids, **_told(result)}
+    table = pa.table({"embedding": vectors, **{name: pa.array(values, pa.string()) for name, values in texts.items()}})
+    return table.replace_schema_metadata({FINGERPRINT: result.fingerprint})
+
+
+def _told(result: Embeddings) -> dict[str, list[str]]:
+    return {name: [getattr(crop, name) for crop in result.crops] for name in TOLD}
+
+
 def _save(result: Embeddings, output: Path) -> None:
-    told = {name: [getattr(crop, name) for crop in result.crops] for name in TOLD}
     try:
         with replacing(output) as temporary, temporary.open("wb") as file:
             if output.suffix == ".npz":
-                texts = {"paths": result.paths, "modality": result.modality, "ids": result.ids, **told}
+                texts = {"paths": result.paths, "modality": result.modality, "ids": result.ids, **_told(result)}
                 arrays: dict[str, Any] = {name: np.array(values) for name, values in texts.items()}
                 np.savez(file, embeddings=result.embeddings, fingerprint=np.array(result.fingerprint), **arrays)
             else:
-                import pyarrow as pa
                 from pyarrow import parquet
 
-                vectors = pa.FixedSizeListArray.from_arrays(result.embeddings.ravel(), result.embeddings.shape[1])
-                columns = {"path": result.paths, "modality": result.modality, "id": result.ids, **told}
-                table = pa.table({"embedding": vectors, **columns})
-                parquet.write_table(table.replace_schema_metadata({FINGERPRINT: result.fingerprint}), file)
+                parquet.write_table(table_of(result), file)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror or error}; free some disk space") from None
 

@@ -292,15 +292,24 @@ def embed(
         Literal["torch", "onnx", "openvino"] | None,
         typer.Option(help="onnx and openvino take a FILE.onnx; default: torch, and onnx for such a file."),
     ] = None,
+    engine: Annotated[
+        Literal["plain", "ray"],
+        typer.Option(help="ray: many processes, on a cluster if RAY_ADDRESS names one; goes on where it was killed."),
+    ] = "plain",
     device: Device = "auto",
 ) -> None:
     """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
 
     Example: vireid embed crops/ --modality auto --output crops.npz
     """
-    from vireid.bulk import embed_source
+    if engine == "ray":
+        from vireid.bulk_ray import embed_on_ray
 
-    embed_source(source, output, model=model, modality=modality, device=device, runtime=runtime)
+        embed_on_ray(source, output, model=model, modality=modality, device=device, runtime=runtime)
+    else:
+        from vireid.bulk import embed_source
+
+        embed_source(source, output, model=model, modality=modality, device=device, runtime=runtime)
 
 
 @app.command()
