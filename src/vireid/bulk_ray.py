@@ -7,7 +7,6 @@ the same paths on every node; what was embedded comes back through Ray, so only 
 
 import json
 import logging
-import os
 import pickle
 import shutil
 import sys
@@ -137,10 +136,10 @@ def _require_ray() -> None:
 
 @contextmanager
 def _cluster() -> Iterator[dict[str, float]]:
-    """What the cluster has; one that was started here is stopped afterwards."""
+    """What the cluster has; whoever connected to it, or started it, leaves it again."""
     ray: Any = import_module("ray")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    if not ray.is_initialized():
+    connects = not ray.is_initialized()
+    if connects:
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -148,12 +147,12 @@ def _cluster() -> Iterator[dict[str, float]]:
                 f"Ray cannot be reached ({str(error).splitlines()[0]}); RAY_ADDRESS names a cluster that runs, without "
                 "it one is started on this machine"
             ) from None
-    context = import_module("ray.data").DataContext.get_current()
-    context.enable_progress_bars = False  # this one has its own
+    import_module("ray.data").DataContext.get_current().enable_progress_bars = False  # this job has its own
     try:
         yield ray.cluster_resources()
     finally:
-        ray.shutdown()
+        if connects:
+            ray.shutdown()
 
 
 def _digest(crops: Sequence[Crop]) -> str:
