@@ -8,7 +8,7 @@ from typing import Any
 from vireid.synth.presets import CAMERAS, DAYS, PEOPLE, PRESETS, SPLIT_RULE, Job
 from vireid.synth.progress import CHANGES, Note
 
-GENERATOR = 3  # raise when the same settings give other pixels
+GENERATOR = 4  # raise when the same settings give other pixels
 LICENSE = "CC0-1.0"
 
 
