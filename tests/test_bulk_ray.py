@@ -1,5 +1,6 @@
 """Bulk embedding with Ray: what it writes and how it goes on, with blocks embedded here; once on two nodes."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -101,15 +102,27 @@ def test_what_is_refused(crops, here, tmp_path, monkeypatch):
         bulk_ray.embed_on_ray(crops, tmp_path / "a.parquet")
 
 
+def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for named in (address, f"ray://{address}", "127.0.0.1:99999"):
+        with pytest.raises(InputError, match=f"RAY_ADDRESS={named} .*ray start --head"):
+            bulk_ray._require_answer(named)
+    for left_to_ray in ("", "auto", "local"):
+        bulk_ray._require_answer(left_to_ray)
+
+
 @pytest.mark.slow  # starts a cluster
-def test_two_nodes(crops, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_two_nodes(cpus, crops, tmp_path, monkeypatch):
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", str(Path(bulk_ray.__file__).parents[1]))
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=2)
+        cluster.add_node(num_cpus=cpus)
         monkeypatch.setenv("RAY_ADDRESS", cluster.address)
         assert bulk_ray.embed_on_ray(crops, tmp_path / "ray.parquet", device="cpu", block=2) == 6
     finally:

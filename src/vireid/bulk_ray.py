@@ -7,8 +7,10 @@ the same paths on every node; what was embedded comes back through Ray, so only 
 
 import json
 import logging
+import os
 import pickle
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,8 +34,10 @@ from vireid.data.manifest import MODALITIES
 from vireid.errors import InputError
 
 UNREADABLE = b"vireid.unreadable"  # under which a part says which images were left out, and why
-# Of a processor; an actor computes on a whole one. Ray needs some left to hand blocks out, and waits for ever without.
+# Of a processor; an actor computes on a whole one. Ray needs a whole one left on some node to hand blocks out, and
+# waits for ever without; where no node has two, actors ask for none.
 ACTOR_CPUS = 0.5
+PATIENCE = 10.0  # seconds for a cluster to answer; Ray itself waits for minutes and then gives pages of advice
 
 
 def embed_on_ray(
@@ -112,7 +116,7 @@ def _embedded(blocks: Sequence[tuple[int, list[Crop]]], options: dict[str, Any])
     with _cluster() as resources:
         gpus = int(resources.get("GPU", 0)) if options["device"] in ("auto", "cuda") else 0
         actors = min(gpus or max(1, int(resources.get("CPU", 1))), len(rows))
-        needs = {"num_gpus": 1} if gpus else {"num_cpus": ACTOR_CPUS}
+        needs = {"num_gpus": 1} if gpus else {"num_cpus": ACTOR_CPUS if _largest_node() >= 2 else 0}
         data = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Worker,
             fn_constructor_kwargs=options,
@@ -140,6 +144,7 @@ def _cluster() -> Iterator[dict[str, float]]:
     ray: Any = import_module("ray")
     connects = not ray.is_initialized()
     if connects:
+        _require_answer(os.environ.get("RAY_ADDRESS", ""))
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -153,6 +158,26 @@ def _cluster() -> Iterator[dict[str, float]]:
     finally:
         if connects:
             ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise `InputError` if nothing listens at a cluster's address; one without a port is Ray's own to find."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one with `ray start --head`, or unset "
+            "RAY_ADDRESS to use this machine alone"
+        ) from None
+
+
+def _largest_node() -> float:
+    """Processors of the node that has most."""
+    ray: Any = import_module("ray")
+    return max((node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
 
 
 def _digest(crops: Sequence[Crop]) -> str:
