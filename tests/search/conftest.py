@@ -39,8 +39,7 @@ def uri(request, tmp_path, release):
         name = f"vireid_{uuid4().hex}"
         client.create_database(name)
         yield f"{SERVER}/{name}"
-        client.use_database(name)
-        for collection in client.list_collections():
-            client.drop_collection(collection)
-        client.use_database("default")
+        inside = pymilvus.MilvusClient(f"{SERVER}/{name}")
+        for collection in inside.list_collections():
+            inside.drop_collection(collection)
         client.drop_database(name)

@@ -1,4 +1,4 @@
-"""Galleries of a few crops with the shipped model, in a LanceDB folder."""
+"""Galleries of a few crops with the shipped model, in each of the stores."""
 
 from dataclasses import replace
 
@@ -28,8 +28,8 @@ def crops(tmp_path_factory):
 
 
 @pytest.fixture
-def gallery(crops, tmp_path):
-    gallery = Gallery.create(tmp_path / "people")
+def gallery(crops, uri):
+    gallery = Gallery.create(uri)
     gallery.add(crops)
     return gallery
 
@@ -111,10 +111,10 @@ def test_a_file_that_is_none(gallery, tmp_path):
             gallery.add_file(tmp_path / name)
 
 
-def test_a_gallery_stays_with_its_model(gallery, tmp_path, monkeypatch):
+def test_a_gallery_stays_with_its_model(gallery, uri, tmp_path, monkeypatch):
     name = gallery.facts.fingerprint
     assert name == vireid.load("default").fingerprint and len(name) == 16
-    again = Gallery.open(tmp_path / "people")
+    again = Gallery.open(uri)
     assert again.facts == gallery.facts and again.count() == gallery.count()
     again.store.facts = replace(again.facts, fingerprint="0" * 16)
     with pytest.raises(InputError, match="make another"):

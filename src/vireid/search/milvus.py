@@ -1,7 +1,7 @@
 """Galleries in Milvus: a server or cluster, or, for trying, a `.db` folder of milvus-lite that one process may open.
 
-Reads see all writes that were acknowledged before (consistency level Strong). A server needs nullable fields: Milvus
-2.5 or newer. What milvus-lite lacks is not used: templates in filters, and the description of a collection.
+Reads see all writes that were acknowledged before (consistency level Strong). What milvus-lite lacks is not used, nor
+what servers before 2.5 do: templates in filters, the description of a collection, and nullable fields.
 
 Shapes: Q queries, D embedding size.
 """
@@ -28,6 +28,7 @@ COLLECTION = "crops"
 FACTS = "vireid"  # key of the collection's properties
 TEXT = 65_535  # bytes, the longest a Milvus field holds
 MOST = 16_384  # neighbours, the most Milvus gives
+NEVER = -1.7e308  # stands for a time that is not known, below all others
 CHUNK = 500  # rows to a request, which must stay under 64 MB
 ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 # On a server. All partitions searched is exact, since the vectors in them are kept whole.
@@ -71,7 +72,7 @@ def create(uri: str, facts: Facts) -> "MilvusStore":
         columns.add_field("embedding", DataType.FLOAT_VECTOR, dim=facts.dimensions)
         for field in schema(facts.dimensions):
             if pa.types.is_float64(field.type):
-                columns.add_field(field.name, DataType.DOUBLE, nullable=field.nullable)
+                columns.add_field(field.name, DataType.DOUBLE)
             elif field.name not in ("id", "embedding"):
                 columns.add_field(field.name, DataType.VARCHAR, max_length=TEXT)
         index = client.prepare_index_params()
@@ -213,14 +214,16 @@ class MilvusStore:
             if field.name == "embedding":
                 flat = np.asarray(values, dtype=np.float32).ravel()
                 arrays.append(pa.FixedSizeListArray.from_arrays(flat, self.facts.dimensions))
+            elif field.name == "thumbnail":
+                arrays.append(pa.array(list(map(base64.b64decode, values)), field.type))
             else:
-                decoded = map(base64.b64decode, values) if field.name == "thumbnail" else values
-                arrays.append(pa.array(list(decoded), field.type))
+                told = [None if value == NEVER else value for value in values]
+                arrays.append(pa.array(told, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
 def _records(rows: pa.Table) -> list[dict[str, Any]]:
-    """Rows as Milvus takes them: thumbnails in base64."""
+    """Rows as Milvus takes them: thumbnails in base64, no nulls."""
     records: list[dict[str, Any]] = rows.to_pylist()
     for record in records:
         picture = base64.b64encode(record["thumbnail"]).decode()
@@ -230,15 +233,18 @@ def _records(rows: pa.Table) -> list[dict[str, Any]]:
                 f"Milvus takes {TEXT // 4 * 3}; make it smaller"
             )
         record["thumbnail"] = picture
+        if record["time"] is None:
+            record["time"] = NEVER
     return records
 
 
 def _expression(where: Where) -> str:
     """The filter in the language of Milvus; empty for no filter."""
     parts = [f"{column} in [{', '.join(map(_quoted, values))}]" for column, values in where.named.items()]
-    # A comparison with null is not true, so crops without a time are outside.
     parts += [f"time >= {float(where.start)!r}"] if where.start is not None else []
     parts += [f"time < {float(where.end)!r}"] if where.end is not None else []
+    # Crops without a time are outside of any.
+    parts += [f"time > {NEVER!r}"] if where.end is not None and where.start is None else []
     return " and ".join(parts)
 
 
