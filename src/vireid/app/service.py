@@ -33,8 +33,10 @@ from vireid.data.manifest import MODALITIES
 from vireid.embedder import resolve_modalities
 from vireid.errors import InputError
 from vireid.sample import Modality
-from vireid.search.gallery import Gallery, Hit, small_jpeg
+from vireid.search.gallery import Gallery
 from vireid.search.heat import similarity_map
+from vireid.search.hits import Hit
+from vireid.search.rows import small_jpeg
 from vireid.search.where import EVERYTHING, Where, show_time
 
 PICTURE = "/v1/gallery/{}/image"

@@ -3,86 +3,36 @@
 Shapes: Q queries, N crops, D embedding size.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from PIL import Image
-from pyarrow import parquet
 
-from vireid.bulk import FINGERPRINT, TOLD, Crop, Embeddings, content_id, content_ids, embed_blocks, find_crops
+from vireid.bulk import Crop, content_ids, embed_blocks, find_crops
 from vireid.data.cache import Source, Unreadable, decode
-from vireid.data.manifest import MODALITIES
 from vireid.embedder import Embedder, fingerprint, load, load_run, resolve_modalities
 from vireid.errors import InputError
-from vireid.evaluation.rerank import k_reciprocal
 from vireid.models.weights import SHIPPED
 from vireid.sample import Modality
 from vireid.search import store as stores
 from vireid.search.calibrate import FILE as CALIBRATION
 from vireid.search.calibrate import Calibrations, read_calibrations
+from vireid.search.hits import Hit, Row, hits_of, known_of, reranked
+from vireid.search.rows import ROWS_AT_ONCE, read_file, rows_of, small_jpeg, table_of
 from vireid.search.store import COLUMNS, Facts, VectorStore
-from vireid.search.where import EVERYTHING, Where, parse_time, show_time
+from vireid.search.where import EVERYTHING, Where
 
 EXACT_UP_TO = 50_000  # rows that are compared one by one; more go through the index, unless a filter leaves fewer
 CANDIDATES = 100  # nearest crops among which re-ranking looks for mutual neighbours
-ROWS_AT_ONCE = 20_000  # of a file of embeddings
-THUMBNAIL = 128  # pixels of its height
 
 Query = Source | npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A crop of a gallery.
-
-    Attributes:
-        id: name of its content.
-        path: where the image was when it was added; empty if it never was a file.
-        pid: who it is, if that was known.
-        camera: name of the camera, if known.
-        time: seconds since 1970, if known.
-        modality: of the crop.
-        track: name of the tracklet, if known.
-    """
-
-    id: str
-    path: str
-    pid: str
-    camera: str
-    time: float | None
-    modality: Modality
-    track: str
-
-    def plain(self) -> dict[str, Any]:
-        """For JSON and tables: times in ISO 8601, the modality by name."""
-        when = None if self.time is None else show_time(self.time)
-        return asdict(self) | {"time": when, "modality": self.modality.name.lower()}
-
-
-@dataclass(frozen=True)
-class Hit(Row):
-    """A crop that was found.
-
-    Attributes:
-        score: cosine similarity to the query, -1 to 1.
-        probability: that it is the same person, if before looking that was as likely as not; None where the model was
-            not calibrated, or the query's modality is not known.
-        distance: after re-ranking, 0 to 1, by which hits are sorted; None without it.
-    """
-
-    score: float
-    probability: float | None
-    distance: float | None
 
 
 @dataclass(frozen=True)
@@ -184,7 +134,7 @@ class Gallery:
             unreadable += part.unreadable
             if not part.crops:
                 continue
-            rows, without = _rows(part, thumbnails)
+            rows, without = rows_of(part, thumbnails)
             new += self.store.add(rows)
             timeless += without
         return Added(new, len(crops) - new - len(unreadable), unreadable, timeless)
@@ -228,7 +178,7 @@ class Gallery:
         told = {"path": "", "pid": pid, "camera": camera, "time": time, "track": track}
         columns = {name: [value] * len(fresh) for name, value in told.items()}
         vectors = self.embedder.embed_pixels(stacked, modalities)
-        rows, timeless = _table(vectors, {**columns, "id": fresh, "modality": names, "thumbnail": pictures})
+        rows, timeless = table_of(vectors, {**columns, "id": fresh, "modality": names, "thumbnail": pictures})
         new = self.store.add(rows)
         return Added(new, len(ids) - new, [], timeless)
 
@@ -239,7 +189,7 @@ class Gallery:
             InputError: the file is no such file, or its embeddings are of another model.
         """
         new = total = timeless = 0
-        for name, rows, without in _read_file(Path(path), self.facts.dimensions):
+        for name, rows, without in read_file(Path(path), self.facts.dimensions):
             self._require_model(name, str(path))
             new += self.store.add(rows)
             total += rows.num_rows
@@ -296,10 +246,10 @@ class Gallery:
         exact = self.store.indexed == 0 or self.count(where) <= EXACT_UP_TO
         if not rerank:
             found = self.store.nearest(vectors, k, where, exact=exact)
-            return [_hits(table) for table in found]
+            return [hits_of(table) for table in found]
         columns = (*COLUMNS, "embedding")
         found = self.store.nearest(vectors, max(k, CANDIDATES), where, exact=exact, columns=columns)
-        return [_reranked(vector, table)[:k] for vector, table in zip(vectors, found, strict=True)]
+        return [reranked(vector, table)[:k] for vector, table in zip(vectors, found, strict=True)]
 
     def _judged(self, hits: list[Hit], seen: Modality | None, fmr: float | None) -> list[Hit]:
         """Hits with their probability, and without those that do not reach the threshold at a false match rate."""
@@ -332,7 +282,7 @@ class Gallery:
     def crops(self, where: Where = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """Crops in no particular order, at most `limit`."""
         batches = self.store.rows(where, ("id", "path", "pid", "camera", "time", "modality", "track"))
-        rows = (Row(**_known_of(row)) for batch in batches for row in batch.to_pylist())
+        rows = (Row(**known_of(row)) for batch in batches for row in batch.to_pylist())
         return islice(rows, limit)
 
     def thumbnail(self, crop_id: str) -> bytes | None:
@@ -371,110 +321,3 @@ def find(source: Path, camera: str = "", time: str = "") -> list[Crop] | None:
             raise InputError(f"{source} says itself where and when its crops were taken; leave out --camera and --time")
         return None
     return [replace(crop, camera=crop.camera or camera, time=crop.time or time) for crop in find_crops(source)]
-
-
-def _rows(part: Embeddings, thumbnails: bool) -> tuple[pa.Table, int]:
-    """Rows of embedded crops, and for how many a time was given that cannot be understood."""
-    pictures = [_thumbnail(crop.path) if thumbnails else b"" for crop in part.crops]
-    told = {name: [getattr(crop, name) for crop in part.crops] for name in TOLD}
-    columns = {"id": part.ids, "path": [str(path.resolve()) for path in (crop.path for crop in part.crops)]}
-    return _table(part.embeddings, {**columns, "modality": part.modality, "thumbnail": pictures, **told})
-
-
-def _table(embeddings: npt.NDArray[np.float32], columns: dict[str, Any]) -> tuple[pa.Table, int]:
-    count, dimensions = embeddings.shape
-    times = [_time(text) for text in columns["time"]]
-    wanted = stores.schema(dimensions)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel(), pa.float32()), dimensions)
-    values = {**columns, "embedding": vectors, "time": times, "added": np.full(count, time.time())}
-    values.setdefault("thumbnail", [b""] * count)
-    table = pa.table([pa.array(values[f.name], f.type) if f.name != "embedding" else vectors for f in wanted], wanted)
-    lost = sum(bool(text) and moment is None for text, moment in zip(columns["time"], times, strict=True))
-    return _first_of_each(table), lost
-
-
-def _first_of_each(table: pa.Table) -> pa.Table:
-    names = np.asarray(table.column("id").to_pylist())
-    return table.take(np.sort(np.unique(names, return_index=True)[1]))
-
-
-def _time(text: str) -> float | None:
-    """Data sets write days and instants in words of their own; those say nothing here."""
-    try:
-        return parse_time(text) if text else None
-    except InputError:
-        return None
-
-
-def _thumbnail(path: Path) -> bytes:
-    with Image.open(path) as image:
-        return small_jpeg(image)
-
-
-def small_jpeg(image: Image.Image) -> bytes:
-    """A small copy of an image."""
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def _known_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `Row`."""
-    told = {name: row[name] for name in ("id", "path", "pid", "camera", "time", "track")}
-    return told | {"modality": MODALITIES[row["modality"]]}
-
-
-def _hits(table: pa.Table, distances: Sequence[float] | None = None) -> list[Hit]:
-    return [
-        Hit(
-            **_known_of(row),
-            score=row["score"],
-            probability=None,
-            distance=None if distances is None else distances[rank],
-        )
-        for rank, row in enumerate(table.to_pylist())
-    ]
-
-
-def _reranked(query: npt.NDArray[np.float32], table: pa.Table) -> list[Hit]:
-    """The candidates of a query sorted anew; one alone has nothing to be sorted among."""
-    if table.num_rows < 2:
-        return _hits(table)
-    found = np.stack(table.column("embedding").to_numpy(zero_copy_only=False)).astype(np.float32)
-    distances = k_reciprocal(query[None], found)[0]
-    order = np.argsort(distances, kind="stable")
-    return _hits(table.drop_columns(["embedding"]).take(order), distances[order].tolist())
-
-
-def _read_file(path: Path, dimensions: int) -> Iterator[tuple[str, pa.Table, int]]:
-    """By `ROWS_AT_ONCE` rows: the fingerprint of their model, the rows, and how many times were not understood."""
-    expected = f"{path}: expected embeddings of {dimensions} numbers, path and modality, as `vireid embed` writes them"
-    try:
-        file = parquet.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{expected} to a .parquet file; it cannot be read ({error})") from None
-    names = set(file.schema_arrow.names)
-    if missing := {"embedding", "path", "modality"} - names:
-        raise InputError(f"{expected}; it has no column {min(missing)}")
-    fingerprint = (file.schema_arrow.metadata or {}).get(FINGERPRINT.encode(), b"").decode()
-    columns = ["embedding", *sorted(names & {"path", "modality", "id", *TOLD})]
-    try:
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
-            yield fingerprint, *_file_rows(batch, dimensions, expected)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} is damaged ({error}); write it anew") from None
-
-
-def _file_rows(batch: pa.RecordBatch, dimensions: int, expected: str) -> tuple[pa.Table, int]:
-    values = batch.column("embedding").flatten().to_numpy(zero_copy_only=False)
-    if values.dtype.kind != "f" or values.size != batch.num_rows * dimensions or not np.isfinite(values).all():
-        raise InputError(f"{expected}; the column embedding holds something else")
-    vectors = values.astype(np.float32, copy=False).reshape(-1, dimensions)
-    told = {name: batch.column(name).to_pylist() for name in batch.schema.names if name != "embedding"}
-    unknown = [""] * batch.num_rows
-    texts = {name: [str(each or "") for each in told.get(name, unknown)] for name in ("path", "modality", *TOLD)}
-    if wrong := set(texts["modality"]) - set(MODALITIES):
-        raise InputError(f"{expected}; modality is '{min(wrong)}', expected visible or infrared")
-    ids = told["id"] if "id" in told else [content_id(row.tobytes()) for row in vectors]
-    return _table(vectors, {**texts, "id": ids})
