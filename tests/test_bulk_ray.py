@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,14 +104,22 @@ def test_what_is_refused(crops, here, tmp_path, monkeypatch):
 
 
 def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr(bulk_ray, "import_module", lambda name: SimpleNamespace(is_initialized=lambda: False))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    for named in (address, f"ray://{address}", "127.0.0.1:99999"):
-        with pytest.raises(InputError, match=f"RAY_ADDRESS={named} .*ray start --head"):
-            bulk_ray._require_answer(named)
+    for named in (address, f"ray://{address}", "127.0.0.1:99999", f"{'a' * 70}.b:6379"):
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        with pytest.raises(InputError, match=f"RAY_ADDRESS={named} .*ray start --head"), bulk_ray._cluster():
+            pass
     for left_to_ray in ("", "auto", "local"):
         bulk_ray._require_answer(left_to_ray)
+
+
+def test_a_cluster_that_answers_is_left_to_ray():
+    for family, host, shown in ((socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]")):
+        with socket.create_server((host, 0), family=family) as server:
+            bulk_ray._require_answer(f"{shown}:{server.getsockname()[1]}")
 
 
 @pytest.mark.slow  # starts a cluster

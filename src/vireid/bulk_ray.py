@@ -20,6 +20,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -162,12 +163,11 @@ def _cluster() -> Iterator[dict[str, float]]:
 
 def _require_answer(address: str) -> None:
     """Raise `InputError` if nothing listens at a cluster's address; one without a port is Ray's own to find."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return
+    place = urlsplit(f"//{address.removeprefix('ray://')}")
     try:
-        socket.create_connection((host, int(port)), PATIENCE).close()
-    except (OSError, OverflowError) as error:
+        if place.hostname and place.port:
+            socket.create_connection((place.hostname, place.port), PATIENCE).close()
+    except (OSError, ValueError) as error:
         raise InputError(
             f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one with `ray start --head`, or unset "
             "RAY_ADDRESS to use this machine alone"

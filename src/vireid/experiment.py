@@ -553,11 +553,10 @@ def write_environment(path: Path, device: str) -> None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree vireid runs from; None where it is installed without one."""
+    """The commit of the source tree vireid runs from, `-dirty` if files of it differ; None where there is none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None

@@ -24,8 +24,8 @@ def raise_loopback() -> None:
 def main(folder: str, *command: str) -> int:
     raise_loopback()
     default_server.set_base_dir(folder)
-    default_server.start()
     try:
+        default_server.start()
         address = f"http://127.0.0.1:{default_server.listen_port}"
         return subprocess.run(command, env={**os.environ, "VIREID_MILVUS_URI": address}, check=False).returncode
     finally:

@@ -84,6 +84,7 @@ FILTERS = [
     Where(end=9.0),
     Where(start=5.0, end=13.0),
     Where(start=-1e300, end=1.5e9),
+    Where(start=-1.79e308),
     Where(modality=Modality.VISIBLE),
     Where(modality=Modality.INFRARED),
     Where(tracks=("t1", "t2")),

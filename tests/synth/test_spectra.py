@@ -163,7 +163,8 @@ def test_everybody_has_every_material():
             clothes = wardrobe(person, day)
             assert np.isfinite(clothes.table).all()
             assert clothes.table.shape == (spectra.ROWS, spectra.COLUMNS)
-            for columns in (slice(0, 8), [spectra.EMITS]):
+            shares = [spectra.EMITS, spectra.PRINT_EMITS, spectra.WARMTH, spectra.PRINT_WARMTH]
+            for columns in (slice(0, 8), shares):
                 assert clothes.table[:, columns].min() >= 0
                 assert clothes.table[:, columns].max() <= 1
             assert person.bag_fabric.fibre in EMISSIVITY

@@ -1,7 +1,7 @@
 """Galleries in Milvus: a server or cluster, or, for trying, a `.db` folder of milvus-lite that one process may open.
 
-Reads see all writes that were acknowledged before (consistency level Strong). What milvus-lite lacks is not used, nor
-what servers before 2.5 do: templates in filters, the description of a collection, and nullable fields.
+Reads see all writes that were acknowledged before (consistency level Strong). Not used is what milvus-lite lacks,
+templates in filters and the description of a collection, and what servers before 2.5 lack, nullable fields.
 
 Shapes: Q queries, D embedding size.
 """
@@ -216,9 +216,10 @@ class MilvusStore:
                 arrays.append(pa.FixedSizeListArray.from_arrays(flat, self.facts.dimensions))
             elif field.name == "thumbnail":
                 arrays.append(pa.array(list(map(base64.b64decode, values)), field.type))
+            elif field.name == "time":
+                arrays.append(pa.array([None if value == NEVER else value for value in values], field.type))
             else:
-                told = [None if value == NEVER else value for value in values]
-                arrays.append(pa.array(told, field.type))
+                arrays.append(pa.array(values, field.type))
         return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
 
@@ -243,8 +244,8 @@ def _expression(where: Where) -> str:
     parts = [f"{column} in [{', '.join(map(_quoted, values))}]" for column, values in where.named.items()]
     parts += [f"time >= {float(where.start)!r}"] if where.start is not None else []
     parts += [f"time < {float(where.end)!r}"] if where.end is not None else []
-    # Crops without a time are outside of any.
-    parts += [f"time > {NEVER!r}"] if where.end is not None and where.start is None else []
+    if where.start is not None or where.end is not None:
+        parts.append(f"time > {NEVER!r}")  # crops without a time are outside of any range
     return " and ".join(parts)
 
 

@@ -66,7 +66,7 @@ def describe_part(
 
 
 def _benchmark(job: Job, part: str) -> str:
-    """What results are named after, such as `SynthVI3-nir`, the 3 being the generator's version.
+    """What results are named after, such as `SynthVI4-nir`, the 4 being the generator's version.
 
     The plain name is that of what the presets `nir` and `lwir` give if nothing but the number of people is asked for;
     any other set says in its name what is other.

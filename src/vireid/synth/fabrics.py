@@ -56,8 +56,9 @@ DYE_LIGHT = 0.5
 PIGMENT_SHARE = 0.65
 PIGMENT_NIR = (0.3, 0.5)
 DYED_NIR = (0.88, 1.1)
-# Patterns that are panels of another cloth sewn in, not prints: with an NIR reflectance of their own, and knitted or
-# quilted, so that how much warmth they hide (the range of their insulation) is their own as well; chosen.
+# Patterns that are panels of another cloth sewn in (block, band, sleeves), not prints: with an NIR reflectance of their
+# own, and knitted or quilted, so that how much warmth they hide (the range of their insulation) is their own as well;
+# chosen.
 PANELS = ("block", "band", "sleeves")
 PANEL_INSULATION = (0.0, 1.3)
 # Shares of the patterns; chosen.
@@ -95,7 +96,7 @@ class Fabric:
         color: ground colour `(3,)`.
         print_color: colour `(3,)` of the pattern.
         nir: near-infrared reflectance of the ground, partly independent of its colour.
-        print_nir: the same for the pattern; a dyed pattern fades there, a pigment stays.
+        print_nir: the same for the pattern; a dyed one fades there, a pigment stays, a panel has its own.
         pigment: whether the pattern is a film of pigment and binder on the cloth.
         pattern: plain or one of `PATTERN_SHARES`.
         frequency: how fine the pattern is.
@@ -179,7 +180,7 @@ def draw_fabric(rng: Rng, fibres: dict[str, float], *, darker: float = 1.0, patt
         print_color=print_color,
         nir=nir,
         print_nir=print_nir,
-        pigment=pigment,
+        pigment=pigment and pattern != "plain",
         pattern=pattern,
         frequency=rng.uniform(8, 28),
         insulation=insulation,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth.fabrics import LUMINANCE, Fabric
+from vireid.synth.fabrics import LUMINANCE, PATTERN_SHARES, Fabric
 from vireid.synth.fit import Part
 from vireid.synth.identity import Day, Identity
 
@@ -56,7 +56,7 @@ SKIRT_RESISTANCE = 0.09
 SKIN_NIR = (0.45, 0.38)  # at no visible reflectance, and the slope on it
 HAIR_NIR = (0.20, 0.9)
 
-PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral", "band", "sleeves")
+PATTERNS = ("plain", *PATTERN_SHARES)  # the kernels know them by their place
 # Rows of a wardrobe's table: one for each `Part`, then what lies on the body itself.
 TOP, INNER, BOTTOM, SOCK, TIGHTS, SOLE, SKIN, ROWS = (len(Part) + k for k in range(8))
 # Columns of a row.

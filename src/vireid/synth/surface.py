@@ -75,7 +75,11 @@ def mixed(actor: Actor, face: wp.vec3i, weights: wp.vec3, column: int) -> float:
 
 @wp.func
 def print_share(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> float:
-    """How much of the print's colour a point shows, 0 to 1."""
+    """How much of the print's colour a point shows, 0 to 1.
+
+    Patterns lie in space, not on pieces of cloth: chest bands and logos are on tops only, and `sleeves` is all that
+    lies 0.2 m or more aside, strips of wide hips and trousers too.
+    """
     pattern = int(table[row, PATTERN])
     frequency = table[row, FREQUENCY]
     share = float(0.0)
@@ -98,6 +102,7 @@ def print_share(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> float:
                 share = 1.0
     if pattern == 6 and value_noise(p * (frequency * 1.5), int(table[row, SEED])) > 0.62:
         share = 1.0
+    # A band as high as a logo would be, half a logo wide.
     if pattern == 7 and wp.abs(p[2] - table[row, LOGO_Z]) < 0.5 * table[row, LOGO_H]:
         share = 1.0
     if pattern == 8 and wp.abs(p[0]) > 0.2:
@@ -107,7 +112,10 @@ def print_share(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> float:
 
 @wp.func
 def take(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> Material:
-    """The material of a row at a point in the rest pose; only a panel, another cloth, has a warmth of its own."""
+    """The material of a row at a point in the rest pose; only a panel, another cloth, has a warmth of its own.
+
+    A film of pigment radiates otherwise. The sun warms a panel as it does the ground beside it.
+    """
     m = Material()
     share = print_share(table, row, p)
     ground = wp.vec3(table[row, COLOR], table[row, COLOR + 1], table[row, COLOR + 2])
