@@ -42,22 +42,5 @@ def test_every_fibre_has_all_constants_and_is_drawn():
     assert set(fabrics.DARK_SHARE) == set(fabrics.CLEAR_NIR) == set(fabrics.INSULATION) | {"rubber"}
 
 
-def test_prints_are_dyed_or_pigments_and_panels_are_cloths_of_their_own():
-    rng = np.random.default_rng(0)
-    cloths = [fabrics.draw_fabric(rng, {"cotton": 1.0}, patterns=1.0) for _ in range(3000)]
-    assert {cloth.pattern for cloth in cloths} == set(fabrics.PATTERN_SHARES)
-    prints = [cloth for cloth in cloths if cloth.pattern not in fabrics.PANELS]
-    panels = [cloth for cloth in cloths if cloth.pattern in fabrics.PANELS]
-    assert len(panels) / len(cloths) == pytest.approx(0.38, abs=0.04)  # 0.16 + 0.1 + 0.12
-    assert np.mean([cloth.pigment for cloth in prints]) == pytest.approx(fabrics.PIGMENT_SHARE, abs=0.05)
-    for cloth in prints:
-        low, high = fabrics.PIGMENT_NIR if cloth.pigment else fabrics.DYED_NIR
-        assert low <= cloth.print_nir / cloth.nir <= high
-        assert cloth.print_insulation == cloth.insulation
-    assert not any(cloth.pigment for cloth in panels)
-    assert np.corrcoef([(cloth.nir, cloth.print_nir) for cloth in panels], rowvar=False)[0, 1] < 0.2
-    assert max(cloth.print_insulation for cloth in panels) > fabrics.INSULATION["cotton"][1]
-
-
 def test_grey_has_its_own_luminance():
     assert np.full(3, 0.4) @ fabrics.LUMINANCE == pytest.approx(0.4)

@@ -33,14 +33,13 @@ def _heat(table: wp.array2d(dtype=float), points: wp.array(dtype=wp.vec3), out: 
     out[i, 1] = m.dark
     out[i, 2] = m.nir
     out[i, 3] = m.color[0]
-    out[i, 4] = m.emits
 
 
 def seen(fabric, points):
-    """Warmth, share of the sun that warms, near-infrared and red reflectance and emissivity at points `(N, 5)`."""
+    """Warmth, share of the sun that warms, near-infrared and red reflectance at points `(N, 4)`."""
     table = wp.array(spectra._cloth(fabric, 0.05)[None], dtype=float, device="cpu")
     where = wp.array(np.asarray(points, np.float32), dtype=wp.vec3, device="cpu")
-    out = wp.zeros((len(points), 5), dtype=float, device="cpu")
+    out = wp.zeros((len(points), 4), dtype=float, device="cpu")
     wp.launch(_heat, len(points), [table, where, out], device="cpu")
     return out.numpy()
 
@@ -53,24 +52,12 @@ def shares(fabric, points):
     return out.numpy()
 
 
-def cloth(pattern, print_nir=0.6, pigment=False, print_insulation=0.5):
-    return Fabric(
-        color=WHITE,
-        print_color=BLACK,
-        nir=0.6,
-        print_nir=print_nir,
-        pigment=pigment,
-        pattern=pattern,
-        frequency=14.0,
-        insulation=0.5,
-        print_insulation=print_insulation,
-        gloss=0.1,
-        seed=7,
-    )
+def cloth(pattern, print_nir=0.6):
+    return Fabric(WHITE, BLACK, 0.6, print_nir, pattern, 14.0, 0.5, 0.1, 7)
 
 
 def chest():
-    x, z = np.meshgrid(np.linspace(-0.3, 0.3, 60), np.linspace(0.0, 0.5, 50))
+    x, z = np.meshgrid(np.linspace(-0.2, 0.2, 40), np.linspace(0.0, 0.5, 50))
     return np.stack([x.ravel(), np.full(x.size, -0.1), z.ravel()], 1)
 
 
@@ -85,11 +72,6 @@ def test_print_shares_by_hand():
     np.testing.assert_array_equal(shares(cloth("block"), [[0, 0, 0.2], [0, 0, 0.3]]), [0, 1])  # above 0.1 + 0.009 * 14
     at_crest, at_trough = [0, 0, np.pi / 2 / 84], [0, 0, -np.pi / 2 / 84]  # 6 * 14 radians a metre
     np.testing.assert_array_equal(shares(cloth("hstripe"), [at_crest, at_trough]), [1, 0])
-    np.testing.assert_array_equal(shares(cloth("sleeves"), [[-0.21, 0, 0], [0.19, 0, 0]]), [1, 0])  # 0.2 m aside
-    row = spectra._cloth(cloth("band"), 0.05)
-    middle, half = row[spectra.LOGO_Z], row[spectra.LOGO_H] / 2
-    band = [[0, 0, middle], [0, 0, middle + 0.99 * half], [0, 0, middle - 1.01 * half]]
-    np.testing.assert_array_equal(shares(cloth("band"), band), [1, 1, 0])
     np.testing.assert_array_equal(shares(cloth("plain"), [at_crest, at_trough]), [0, 0])
 
 
@@ -102,36 +84,22 @@ def test_every_print_covers_some_of_the_cloth(pattern):
 
 @pytest.mark.parametrize("pattern", PATTERNS[1:])
 def test_a_dyed_print_vanishes_in_the_near_infrared(pattern):
-    _, _, nir, red, _ = seen(cloth(pattern, 0.6), chest()).T
+    _, _, nir, red = seen(cloth(pattern, 0.6), chest()).T
     assert red.std() > 0.1
     np.testing.assert_allclose(nir, 0.6, atol=1e-6)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS[1:])
 def test_a_pigment_print_stays_in_the_near_infrared(pattern):
-    _, _, nir, red, _ = seen(cloth(pattern, 0.2), chest()).T
+    _, _, nir, red = seen(cloth(pattern, 0.2), chest()).T
     np.testing.assert_allclose(nir, 0.2 + 0.4 * red, atol=1e-6)
     assert np.ptp(nir) > 0.15
 
 
 @pytest.mark.parametrize("pattern", PATTERNS[1:])
-def test_a_dyed_print_vanishes_in_the_thermal_band_in_the_sun_too(pattern):
-    plain, dyed = (seen(cloth(kind, 0.2), chest()) for kind in ("plain", pattern))
-    for column in (0, 1, 4):
-        np.testing.assert_array_equal(dyed[:, column], plain[:, column])
-
-
-@pytest.mark.parametrize("pattern", PATTERNS[1:])
-def test_a_film_of_pigment_radiates_more_than_the_cloth_and_is_as_warm(pattern):
-    warm, dark, _, red, emits = seen(cloth(pattern, 0.2, pigment=True), chest()).T
-    assert np.ptp(warm) == np.ptp(dark) == 0
-    np.testing.assert_allclose(emits, 0.88 + 0.07 * (1 - red), atol=1e-6)  # white cotton, black print of 0.95
-
-
-def test_a_panel_is_as_warm_as_its_own_cloth():
-    warm = seen(cloth("sleeves", print_insulation=1.25), [[0, 0, 0], [0.25, 0, 0]])[:, 0]
-    # Resistances of 0.05 (0.55 + 0.9 x 0.5) and 0.05 (0.55 + 0.9 x 1.25) under the air's 0.09.
-    np.testing.assert_allclose(warm, [0.09 / 0.14, 0.09 / 0.17375], rtol=1e-5)
+def test_prints_vanish_in_the_thermal_band_in_the_sun_too(pattern):
+    plain = seen(cloth("plain", 0.2), chest())
+    np.testing.assert_array_equal(seen(cloth(pattern, 0.2), chest())[:, :2], plain[:, :2])
 
 
 def test_skin_is_warmer_than_cloth_and_cloth_than_a_bag():
@@ -151,7 +119,7 @@ def test_thicker_garments_hide_more():
     day = person.days[0]
     warm = [
         wardrobe(person, replace(day, top=replace(day.top, kind=kind))).table[spectra.TOP, spectra.WARMTH]
-        for kind in ("tee", "long", "hoodie", "jacket", "coat")
+        for kind in ("tank", "tee", "long", "hoodie", "jacket", "coat")
     ]
     assert warm == sorted(warm, reverse=True)
 
@@ -163,8 +131,7 @@ def test_everybody_has_every_material():
             clothes = wardrobe(person, day)
             assert np.isfinite(clothes.table).all()
             assert clothes.table.shape == (spectra.ROWS, spectra.COLUMNS)
-            shares = [spectra.EMITS, spectra.PRINT_EMITS, spectra.WARMTH, spectra.PRINT_WARMTH]
-            for columns in (slice(0, 8), shares):
+            for columns in (slice(0, 8), [spectra.EMITS]):
                 assert clothes.table[:, columns].min() >= 0
                 assert clothes.table[:, columns].max() <= 1
             assert person.bag_fabric.fibre in EMISSIVITY

@@ -85,7 +85,7 @@ def _read(folder: Path) -> list[Sample]:
 
 
 def benchmark(config: Config) -> str:
-    """What results on a part are named after, such as `SynthVI4-nir-400`: the set and its number of people.
+    """What results on a part are named after, such as `SynthVI3-nir-400`: the set and its number of people.
 
     Results of one name are of the same pictures. Sets of an older `vireid synth` have no name: the part alone.
     """

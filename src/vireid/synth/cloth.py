@@ -191,8 +191,8 @@ def _hair(person: Identity, day: Day, a: Array) -> Array:
     head = a[:, b.IN_HEAD] > 0.3
     scalp = np.flatnonzero(head & hair_mask(a))
     strands = fractal_noise(a[scalp, b.HEAD_X : b.HEAD_Z + 1] * np.float32(4), int(1000 * person.hair_length), 2)
-    thick = _SCALP.get(day.hair_style, 0.007)
-    if day.hair_style == "short":
+    thick = _SCALP.get(person.hair_style, 0.007)
+    if person.hair_style == "short":
         # Longer on the crown than at the sides.
         thick = thick * (0.5 + (0.3 + 1.2 * person.hair_length) * np.clip(a[scalp, b.HEAD_Z], 0, 1))
     result[scalp] = thick * (0.5 + strands) * (0.5 if day.hat else 1.0)

@@ -8,7 +8,7 @@ from typing import Any
 from vireid.synth.presets import CAMERAS, DAYS, PEOPLE, PRESETS, SPLIT_RULE, Job
 from vireid.synth.progress import CHANGES, Note
 
-GENERATOR = 4  # raise when the same settings give other pixels
+GENERATOR = 3  # raise when the same settings give other pixels
 LICENSE = "CC0-1.0"
 
 
@@ -66,7 +66,7 @@ def describe_part(
 
 
 def _benchmark(job: Job, part: str) -> str:
-    """What results are named after, such as `SynthVI4-nir`, the 4 being the generator's version.
+    """What results are named after, such as `SynthVI3-nir`, the 3 being the generator's version.
 
     The plain name is that of what the presets `nir` and `lwir` give if nothing but the number of people is asked for;
     any other set says in its name what is other.

@@ -53,25 +53,9 @@ DYE_TAKES = 0.35
 DYE_LIGHT = 0.5
 # Share of the prints that are pigments, which absorb NIR, and the shares of the ground's reflectance that those and the
 # dyed ones have; chosen.
-PIGMENT_SHARE = 0.65
+PIGMENT_SHARE = 0.5
 PIGMENT_NIR = (0.3, 0.5)
 DYED_NIR = (0.88, 1.1)
-# Patterns that are panels of another cloth sewn in (block, band, sleeves), not prints: with an NIR reflectance of their
-# own, and knitted or quilted, so that how much warmth they hide (the range of their insulation) is their own as well;
-# chosen.
-PANELS = ("block", "band", "sleeves")
-PANEL_INSULATION = (0.0, 1.3)
-# Shares of the patterns; chosen.
-PATTERN_SHARES = {
-    "hstripe": 0.16,
-    "vstripe": 0.06,
-    "check": 0.16,
-    "block": 0.16,
-    "logo": 0.18,
-    "floral": 0.06,
-    "band": 0.1,
-    "sleeves": 0.12,
-}
 # How much of the skin's warmth hides, 0 to 1: chosen by what the fibres are woven into.
 INSULATION = {
     "cotton": (0.3, 0.6),
@@ -96,12 +80,10 @@ class Fabric:
         color: ground colour `(3,)`.
         print_color: colour `(3,)` of the pattern.
         nir: near-infrared reflectance of the ground, partly independent of its colour.
-        print_nir: the same for the pattern; a dyed one fades there, a pigment stays, a panel has its own.
-        pigment: whether the pattern is a film of pigment and binder on the cloth.
-        pattern: plain or one of `PATTERN_SHARES`.
+        print_nir: the same for the pattern; a dyed pattern fades there, a pigment stays.
+        pattern: plain, hstripe, vstripe, check, block, logo or floral.
         frequency: how fine the pattern is.
         insulation: how much of the skin's warmth it hides, 0 to 1.
-        print_insulation: the same for the pattern, for a panel up to the end of `PANEL_INSULATION`.
         gloss: strength of the highlight.
         seed: seed of the logo.
         fibre: what it is made of.
@@ -111,11 +93,9 @@ class Fabric:
     print_color: Array
     nir: float
     print_nir: float
-    pigment: bool
     pattern: str
     frequency: float
     insulation: float
-    print_insulation: float
     gloss: float
     seed: int
     fibre: Fibre = "cotton"
@@ -169,22 +149,17 @@ def draw_fabric(rng: Rng, fibres: dict[str, float], *, darker: float = 1.0, patt
     nir = draw_nir(rng, fibre, color)
     pattern = "plain"
     if rng.random() < patterns and fibre != "denim":
-        pattern = str(rng.choice(list(PATTERN_SHARES), p=list(PATTERN_SHARES.values())))
-    insulation = rng.uniform(*INSULATION[fibre])
-    pigment = pattern not in PANELS and rng.random() < PIGMENT_SHARE
-    print_nir, print_insulation = nir * rng.uniform(*(PIGMENT_NIR if pigment else DYED_NIR)), insulation
-    if pattern in PANELS:
-        print_nir, print_insulation = draw_nir(rng, fibre, print_color), rng.uniform(*PANEL_INSULATION)
+        kinds = ["hstripe", "vstripe", "check", "block", "logo", "floral"]
+        pattern = str(rng.choice(kinds, p=[0.21, 0.09, 0.21, 0.18, 0.24, 0.07]))
+    pigment = rng.random() < PIGMENT_SHARE
     return Fabric(
         color=color,
         print_color=print_color,
         nir=nir,
-        print_nir=print_nir,
-        pigment=pigment and pattern != "plain",
+        print_nir=nir * rng.uniform(*(PIGMENT_NIR if pigment else DYED_NIR)),
         pattern=pattern,
         frequency=rng.uniform(8, 28),
-        insulation=insulation,
-        print_insulation=print_insulation,
+        insulation=rng.uniform(*INSULATION[fibre]),
         gloss=rng.uniform(*GLOSS.get(fibre, GLOSS_ELSE)),
         seed=int(rng.integers(1_000_000)),
         fibre=fibre,

@@ -77,7 +77,7 @@ def make_head(person: Identity, day: Day, fit: Fit) -> list[Piece]:
         hold = np.clip((points[..., 2] - head.neck[2] + 0.02) / 0.08, 0, 1).ravel()
         pieces.append(_piece(Part.HOOD, points, faces, hold))
     elif day.hat:
-        pieces += _hat(person, day, head)
+        pieces += _hat(person, head)
     return pieces
 
 
@@ -86,7 +86,7 @@ def _piece(part: Part, points: Array, faces: Array, hold: Array | None = None) -
 
 
 def _hair(person: Identity, day: Day, head: _Head) -> list[Piece]:
-    style, length = day.hair_style, person.hair_length
+    style, length = person.hair_style, person.hair_length
     thick = 0.008 if day.hat else 0.02
     hairline = head.level(0.66)
     if style == "bob":
@@ -118,8 +118,8 @@ def _hair(person: Identity, day: Day, head: _Head) -> list[Piece]:
     return []
 
 
-def _hat(person: Identity, day: Day, head: _Head) -> list[Piece]:
-    off = 0.02 if day.hair_style in ("bob", "long") else 0.012
+def _hat(person: Identity, head: _Head) -> list[Piece]:
+    off = 0.02 if person.hair_style in ("bob", "long") else 0.012
     if person.hat_kind == "beanie":
         ends = head.level(0.42) + (head.level(-0.12) - head.level(0.42)) * _ease(_ASIDE, 50, 110)
         points, faces = head.shell(ends, off + 0.006, 12)

@@ -1,9 +1,7 @@
 """Who a person is and what they wear, drawn from a seed.
 
-A person keeps body, trousers and shoes; the bag, how long hair is done and for some the upper garment change between
-days; hat, scarf and bag are put off at times, jackets and hoods opened and closed, so that no single thing gives an
-identity away. Everyone is dressed for one cool season, as the people of one recording are: most sleeves and trousers
-are long, and cuts differ less than cloths, so that who somebody is shows in more than the outline.
+A person keeps body, hair, trousers and shoes; the bag and for some the upper garment change between days; hat, scarf
+and bag are put off at times, jackets and hoods opened and closed, so that no single thing gives an identity away.
 Colours are linear reflectances, 0 to 1.
 """
 
@@ -33,7 +31,6 @@ SHORTEST = 1.50
 TALLEST = 1.98
 _ADULT = 0.667  # anny's age parameter at the end of growth
 OUTER = ("jacket", "coat", "hoodie")  # tops that are worn over another
-LONG_HAIR = ("long", "ponytail", "bun")  # ways to wear long hair: one or another from day to day
 BAGS = ("none", "backpack", "crossbody", "tote", "handbag")
 
 
@@ -42,7 +39,7 @@ class Top:
     """Upper garment.
 
     Attributes:
-        kind: tee, long, jacket, coat or hoodie.
+        kind: tee, tank, long, jacket, coat or hoodie.
         sleeve: where it ends along the arm (0 shoulder, 1 elbow, 2 wrist).
         hem: where it ends along the torso (0 hip, 1 neck); 0.24 and above it is tucked in.
         offset: metres off the body.
@@ -114,20 +111,10 @@ HOOD_UP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What may change from day to day.
-
-    Attributes:
-        top: upper garment.
-        bag: one of `BAGS`.
-        hair_style: bald, buzz, short, bob, long, ponytail, bun or afro; the same every day but for `LONG_HAIR`.
-        hat: whether a hat is worn.
-        scarf: whether a scarf is worn.
-        fold_seed: of the folds of the clothes.
-    """
+    """What may change from day to day: upper garment, bag (one of `BAGS`), hat, scarf and folds."""
 
     top: Top
     bag: str
-    hair_style: str
     hat: bool
     scarf: bool
     fold_seed: int
@@ -156,6 +143,7 @@ class Identity:
     Attributes:
         skin: colour `(3,)`.
         hair: colour `(3,)`.
+        hair_style: bald, buzz, short, bob, long, ponytail, bun or afro.
         hair_length: 0 to 1 within the style.
         beard: whether a beard is worn.
         glasses: whether glasses are worn.
@@ -174,6 +162,7 @@ class Identity:
 
     skin: Array
     hair: Array
+    hair_style: str
     hair_length: float
     beard: bool
     glasses: bool
@@ -203,9 +192,10 @@ class Identity:
 _CASUAL = {"cotton": 0.65, "polyester": 0.35}
 # kind: share, sleeve (None: drawn), hem, offset, loosest, fibres, collars
 _TOPS: dict[str, tuple[float, float | None, float, float, float, dict[str, float], dict[str, float]]] = {
-    "tee": (0.06, None, -0.03, 0.006, 0.95, _CASUAL, {"none": 0.8, "shirt": 0.2}),
+    "tee": (0.24, None, -0.03, 0.006, 0.95, _CASUAL, {"none": 0.8, "shirt": 0.2}),
+    "tank": (0.05, 0.0, 0.0, 0.004, 0.6, _CASUAL, {"none": 1.0}),
     "long": (
-        0.34,
+        0.23,
         1.92,
         -0.04,
         0.008,
@@ -214,16 +204,16 @@ _TOPS: dict[str, tuple[float, float | None, float, float, float, dict[str, float
         {"none": 0.5, "shirt": 0.5},
     ),
     "jacket": (
-        *(0.32, 1.97, -0.1, 0.018, 0.95),
+        *(0.21, 1.97, -0.1, 0.018, 0.95),
         {"polyester": 0.35, "nylon": 0.25, "denim": 0.2, "leather": 0.2},
         {"stand": 0.45, "shirt": 0.35, "hood": 0.2},
     ),
     "coat": (
-        *(0.08, 1.97, -0.1, 0.02, 0.95),
+        *(0.12, 1.97, -0.1, 0.02, 0.95),
         {"wool": 0.5, "polyester": 0.35, "nylon": 0.15},
         {"shirt": 0.5, "stand": 0.3, "hood": 0.2},
     ),
-    "hoodie": (0.2, 1.95, -0.06, 0.016, 1.0, {"cotton": 0.7, "polyester": 0.3}, {"hood": 1.0}),
+    "hoodie": (0.15, 1.95, -0.06, 0.016, 1.0, {"cotton": 0.7, "polyester": 0.3}, {"hood": 1.0}),
 }
 
 
@@ -232,10 +222,10 @@ def _draw_top(rng: Rng) -> Top:
     _, sleeve, hem, offset, loosest, fibres, collars = _TOPS[kind]
     collar = _choose(rng, collars)
     outer = kind in OUTER
-    if kind == "long" and rng.random() < 0.08:
+    if kind == "long" and rng.random() < 0.15:
         sleeve = rng.uniform(1.05, 1.5)  # rolled up
-    tucked = not outer and rng.random() < 0.1
-    hem = 0.24 if tucked else hem + rng.uniform(-0.03, 0.02)
+    tucked = not outer and rng.random() < 0.2
+    hem = 0.24 if tucked else hem + rng.uniform(-0.06, 0.05)
     closure = "none"
     if kind in ("jacket", "coat") or (kind == "hoodie" and rng.random() < 0.4):
         closure = "buttons" if rng.random() < {"jacket": 0.3, "coat": 0.75}.get(kind, 0.0) else "zip"
@@ -245,12 +235,12 @@ def _draw_top(rng: Rng) -> Top:
         kind=kind,
         sleeve=rng.uniform(0.45, 0.95) if sleeve is None else sleeve,
         hem=hem,
-        offset=offset * rng.uniform(0.9, 1.25),
-        looseness=rng.uniform(0.5, loosest) * (0.5 if tucked else 1.0),
-        fabric=draw_fabric(rng, fibres, patterns=0.75),
+        offset=offset * rng.uniform(0.8, 1.4),
+        looseness=rng.uniform(0.3, loosest) * (0.5 if tucked else 1.0),
+        fabric=draw_fabric(rng, fibres),
         inner=draw_fabric(rng, _CASUAL),
         under=hem + rng.uniform(-0.14, 0.06) if outer else 1.0,
-        coat_length=rng.uniform(0.7, 1.15),
+        coat_length=rng.uniform(0.5, 1.3),
         collar=collar,  # type: ignore[arg-type]
         closure=closure,  # type: ignore[arg-type]
     )
@@ -262,12 +252,12 @@ _FIBRES = {
     "shorts": {"cotton": 0.5, "polyester": 0.3, "denim": 0.2},
     "skirt": {"cotton": 0.4, "polyester": 0.35, "wool": 0.15, "denim": 0.1},
 }
-_CUTS = {"slim": 0.3, "straight": 0.6, "wide": 0.07, "flared": 0.03}
+_CUTS = {"slim": 0.3, "straight": 0.45, "wide": 0.17, "flared": 0.08}
 
 
 def _draw_bottom(rng: Rng, female: bool) -> Bottom:
     kinds = ["trousers", "jeans", "shorts", "skirt"]
-    kind = str(rng.choice(kinds, p=[0.47, 0.43, 0.02, 0.08] if female else [0.52, 0.45, 0.03, 0.0]))
+    kind = str(rng.choice(kinds, p=[0.38, 0.25, 0.15, 0.22] if female else [0.46, 0.34, 0.2, 0.0]))
     legs = {"trousers": 1.94, "jeans": 1.95, "shorts": rng.uniform(0.5, 1.1), "skirt": -9.0}
     cut = _choose(rng, {"straight": 0.6, "wide": 0.4} if kind == "shorts" else _CUTS)
     return Bottom(
@@ -276,7 +266,7 @@ def _draw_bottom(rng: Rng, female: bool) -> Bottom:
         offset=rng.uniform(0.005, 0.01),
         cut=cut,  # type: ignore[arg-type]
         fabric=draw_fabric(rng, _FIBRES[kind], darker=0.75, patterns=0.25),
-        skirt_length=rng.uniform(0.8, 1.4),
+        skirt_length=rng.uniform(0.6, 1.7),
         skirt_flare=rng.uniform(0.0, 0.11),
         tights=bool(rng.random() < 0.4),
         belt=bool(rng.random() < 0.4) and kind != "skirt",
@@ -315,6 +305,7 @@ def draw_identity(rng: Rng, days: int) -> Identity:
     return Identity(
         skin=SKINS[rng.integers(len(SKINS))] * rng.uniform(0.9, 1.1),
         hair=HAIRS[rng.choice(len(HAIRS), p=[0.35, 0.3, 0.15, 0.1, 0.1])] * rng.uniform(0.8, 1.2),
+        hair_style=_choose(rng, _HAIR_STYLES[sex]),
         hair_length=rng.uniform(),
         beard=bool(rng.random() < 0.35) and not female,
         glasses=bool(rng.random() < 0.3),
@@ -328,7 +319,7 @@ def draw_identity(rng: Rng, days: int) -> Identity:
         hat_kind=_choose(rng, {"cap": 0.5, "beanie": 0.35, "brim": 0.15}),  # type: ignore[arg-type]
         hat_fabric=draw_fabric(rng, {"cotton": 0.6, "wool": 0.4}, patterns=0.2),
         scarf_fabric=draw_fabric(rng, {"wool": 0.7, "cotton": 0.3}, patterns=0.4),
-        days=_draw_days(rng, days, sex),
+        days=_draw_days(rng, days, female),
     )
 
 
@@ -348,10 +339,9 @@ def _draw_phenotype(rng: Rng, sex: str) -> dict[str, float]:
     }
 
 
-def _draw_days(rng: Rng, count: int, sex: str) -> tuple[Day, ...]:
-    """About 20 % change the upper garment and about 35 % the bag after the first of two days; hair, if it is long."""
-    shares = [0.42, 0.24, 0.14, 0.1, 0.1] if sex == "female" else [0.5, 0.32, 0.14, 0.03, 0.01]
-    hair_style = _choose(rng, _HAIR_STYLES[sex])
+def _draw_days(rng: Rng, count: int, female: bool) -> tuple[Day, ...]:
+    """About 20 % change the upper garment and about 35 % the bag after the first of two days."""
+    shares = [0.42, 0.24, 0.14, 0.1, 0.1] if female else [0.5, 0.32, 0.14, 0.03, 0.01]
     hat_habit, scarf_habit = rng.random() < 0.25, rng.random() < 0.2
     top, bag = _draw_top(rng), str(rng.choice(BAGS, p=shares))
     result = []
@@ -361,11 +351,9 @@ def _draw_days(rng: Rng, count: int, sex: str) -> tuple[Day, ...]:
         if day and rng.random() < 0.35:
             others = [(name, share) for name, share in zip(BAGS, shares, strict=True) if name != bag]
             bag = _choose(rng, dict(others))
-        if day and hair_style in LONG_HAIR:
-            hair_style = str(rng.choice(LONG_HAIR))
         hat, scarf = hat_habit and rng.random() < 0.75, scarf_habit and rng.random() < 0.75
-        scarf = scarf and top.kind != "tee"
-        result.append(Day(top, bag, hair_style, bool(hat), bool(scarf), int(rng.integers(1000))))
+        scarf = scarf and top.kind not in ("tee", "tank")
+        result.append(Day(top, bag, bool(hat), bool(scarf), int(rng.integers(1000))))
     return tuple(result)
 
 

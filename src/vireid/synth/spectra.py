@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vireid.synth.fabrics import LUMINANCE, PATTERN_SHARES, Fabric
+from vireid.synth.fabrics import LUMINANCE, Fabric
 from vireid.synth.fit import Part
 from vireid.synth.identity import Day, Identity
 
@@ -38,8 +38,6 @@ HAND_WARMTH = 0.88
 # (Belliveau et al., Forensic Chemistry 19, 2020, 8 to 12 um, before blood was put on); the others chosen.
 SKIN_EMISSIVITY = 0.98
 EMISSIVITY = {"cotton": 0.88, "polyester": 0.88, "nylon": 0.87, "wool": 0.90, "denim": 0.89, "leather": 0.95}
-# That of a print's binder, a film of plastic: chosen, that of paints.
-PIGMENT_EMISSIVITY = 0.95
 # Resistance of the air layer on a person in still air, 1 / (h_convection + h_radiation): chosen between that of
 # standing, 1 / (4.0 + 4.7 W/m2K) = 0.115, and of walking at 0.9 m/s, 1 / (8.1 + 4.7) = 0.078 (convection: 4.0 and
 # 8.6 v^0.53, ASHRAE Handbook, Fundamentals, 1997; radiation: 4.7 as in Gagge's two-node model).
@@ -47,7 +45,7 @@ R_AIR = 0.09
 # Resistance of the cloth where it covers, m2K/W with the air under it: chosen, roughly a garment's value for the whole
 # body (T-shirt 0.014, normal trousers 0.039, jacket 0.054, coat 0.093, parka 0.109: engineeringtoolbox.com, Clo) over
 # the share of the body that it covers; trousers less.
-RESISTANCE = {"tee": 0.04, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}
+RESISTANCE = {"tee": 0.04, "tank": 0.03, "long": 0.06, "hoodie": 0.10, "jacket": 0.12, "coat": 0.17}
 TROUSERS_RESISTANCE = 0.055
 SKIRT_RESISTANCE = 0.09
 # NIR reflectance. Skin: a line near what was measured on 100 inner forearms, 0.49 to 0.66 at 850 nm where 550 nm gives
@@ -56,13 +54,12 @@ SKIRT_RESISTANCE = 0.09
 SKIN_NIR = (0.45, 0.38)  # at no visible reflectance, and the slope on it
 HAIR_NIR = (0.20, 0.9)
 
-PATTERNS = ("plain", *PATTERN_SHARES)  # the kernels know them by their place
+PATTERNS = ("plain", "hstripe", "vstripe", "check", "block", "logo", "floral")
 # Rows of a wardrobe's table: one for each `Part`, then what lies on the body itself.
 TOP, INNER, BOTTOM, SOCK, TIGHTS, SOLE, SKIN, ROWS = (len(Part) + k for k in range(8))
 # Columns of a row.
 COLOR, PRINT_COLOR, NIR, PRINT_NIR, PATTERN, FREQUENCY = 0, 3, 6, 7, 8, 9
-WARMTH, PRINT_WARMTH, EMITS, PRINT_EMITS, BUMP, GLOSS = range(10, 16)
-LOGO_X, LOGO_Z, LOGO_W, LOGO_H, SEED, COLUMNS = range(16, 22)
+WARMTH, EMITS, BUMP, GLOSS, LOGO_X, LOGO_Z, LOGO_W, LOGO_H, SEED, COLUMNS = range(10, 20)
 
 
 def warmth(resistance: float) -> float:
@@ -86,7 +83,7 @@ class Wardrobe:
 def wardrobe(person: Identity, day: Day) -> Wardrobe:
     """Fill the table of a person's materials."""
     table = np.zeros((ROWS, COLUMNS), np.float32)
-    table[:, [EMITS, PRINT_EMITS]] = 0.9
+    table[:, EMITS] = 0.9
     top, bottom, shoes = day.top, person.bottom, person.footwear
     over = RESISTANCE[top.kind]
     hair_nir = HAIR_NIR[0] + HAIR_NIR[1] * float(person.hair @ LUMINANCE)
@@ -118,12 +115,12 @@ def wardrobe(person: Identity, day: Day) -> Wardrobe:
         top.hem,
         bottom.leg,
         float(top.is_open),
-        float(top.kind == "tee"),
+        float(top.kind in ("tank", "tee")),
         float(top.closure == "zip"),
         float(top.closure == "buttons"),
         float(bottom.belt),
         float(bottom.kind == "skirt") * (2 if bottom.tights else 1),
-        float(day.hair_style != "bald"),
+        float(person.hair_style != "bald"),
         float(person.beard),
         float(person.glasses),
         top.under,
@@ -134,8 +131,7 @@ def wardrobe(person: Identity, day: Day) -> Wardrobe:
 def _cloth(fabric: Fabric, resistance: float) -> Array:
     rng = np.random.default_rng(fabric.seed)
     # Insulation is how much thicker or thinner than usual the cloth is.
-    insulation = (fabric.insulation, fabric.print_insulation)
-    warm, print_warm = (warmth(resistance * (0.55 + 0.9 * share)) for share in insulation)
+    warm = warmth(resistance * (0.55 + 0.9 * fabric.insulation))
     logo = (rng.uniform(-0.04, 0.04), rng.uniform(0.22, 0.32), *rng.uniform(0.07, 0.12, 2))
     return np.array(
         (
@@ -146,9 +142,7 @@ def _cloth(fabric: Fabric, resistance: float) -> Array:
             PATTERNS.index(fabric.pattern),
             fabric.frequency,
             warm,
-            print_warm,
             EMISSIVITY[fabric.fibre],
-            PIGMENT_EMISSIVITY if fabric.pigment else EMISSIVITY[fabric.fibre],
             0.35,
             fabric.gloss,
             *logo,
@@ -161,8 +155,6 @@ def _cloth(fabric: Fabric, resistance: float) -> Array:
 def _plain(color: Array, nir: float, warm: float, emits: float, *, bump: float = 0.05, gloss: float = 0.0) -> Array:
     row = np.zeros(COLUMNS, np.float32)
     row[COLOR : COLOR + 3] = color
-    for columns, value in (((NIR, PRINT_NIR), nir), ((WARMTH, PRINT_WARMTH), warm), ((EMITS, PRINT_EMITS), emits)):
-        row[list(columns)] = value
-    row[[BUMP, GLOSS]] = bump, gloss
+    row[[NIR, PRINT_NIR, WARMTH, EMITS, BUMP, GLOSS]] = (nir, nir, warm, emits, bump, gloss)
     row[FREQUENCY] = 10
     return row

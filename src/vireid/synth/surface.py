@@ -21,8 +21,7 @@ TOP, INNER, BOTTOM, SOCK = (wp.constant(r) for r in (s.TOP, s.INNER, s.BOTTOM, s
 TIGHTS, SOLE, SKIN = (wp.constant(r) for r in (s.TIGHTS, s.SOLE, s.SKIN))
 BODY, HAIR, SHOE, BEARD, COAT = (wp.constant(int(p)) for p in (Part.BODY, Part.HAIR, Part.SHOE, Part.BEARD, Part.COAT))
 COLOR, PRINT_COLOR, NIR, PRINT_NIR = (wp.constant(c) for c in (s.COLOR, s.PRINT_COLOR, s.NIR, s.PRINT_NIR))
-PATTERN, FREQUENCY = wp.constant(s.PATTERN), wp.constant(s.FREQUENCY)
-WARMTH, PRINT_WARMTH, EMITS, PRINT_EMITS = (wp.constant(c) for c in (s.WARMTH, s.PRINT_WARMTH, s.EMITS, s.PRINT_EMITS))
+PATTERN, FREQUENCY, WARMTH, EMITS = (wp.constant(c) for c in (s.PATTERN, s.FREQUENCY, s.WARMTH, s.EMITS))
 BUMP, GLOSS, SEED = (wp.constant(c) for c in (s.BUMP, s.GLOSS, s.SEED))
 LOGO_X, LOGO_Z, LOGO_W, LOGO_H = (wp.constant(c) for c in (s.LOGO_X, s.LOGO_Z, s.LOGO_W, s.LOGO_H))
 # Entries of a wardrobe's cut.
@@ -75,11 +74,7 @@ def mixed(actor: Actor, face: wp.vec3i, weights: wp.vec3, column: int) -> float:
 
 @wp.func
 def print_share(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> float:
-    """How much of the print's colour a point shows, 0 to 1.
-
-    Patterns lie in space, not on pieces of cloth: chest bands and logos are on tops only, and `sleeves` is all that
-    lies 0.2 m or more aside, strips of wide hips and trousers too.
-    """
+    """How much of the print's colour a point shows, 0 to 1."""
     pattern = int(table[row, PATTERN])
     frequency = table[row, FREQUENCY]
     share = float(0.0)
@@ -102,28 +97,20 @@ def print_share(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> float:
                 share = 1.0
     if pattern == 6 and value_noise(p * (frequency * 1.5), int(table[row, SEED])) > 0.62:
         share = 1.0
-    # A band as high as a logo would be, half a logo wide.
-    if pattern == 7 and wp.abs(p[2] - table[row, LOGO_Z]) < 0.5 * table[row, LOGO_H]:
-        share = 1.0
-    if pattern == 8 and wp.abs(p[0]) > 0.2:
-        share = 1.0
     return share
 
 
 @wp.func
 def take(table: wp.array2d(dtype=float), row: int, p: wp.vec3) -> Material:
-    """The material of a row at a point in the rest pose; only a panel, another cloth, has a warmth of its own.
-
-    A film of pigment radiates otherwise. The sun warms a panel as it does the ground beside it.
-    """
+    """The material of a row at a point in the rest pose; a print is never seen in the warmth."""
     m = Material()
     share = print_share(table, row, p)
     ground = wp.vec3(table[row, COLOR], table[row, COLOR + 1], table[row, COLOR + 2])
     pattern = wp.vec3(table[row, PRINT_COLOR], table[row, PRINT_COLOR + 1], table[row, PRINT_COLOR + 2])
     m.color = wp.lerp(ground, pattern, share)
     m.nir = wp.lerp(table[row, NIR], table[row, PRINT_NIR], share)
-    m.warmth = wp.lerp(table[row, WARMTH], table[row, PRINT_WARMTH], share)
-    m.emits = wp.lerp(table[row, EMITS], table[row, PRINT_EMITS], share)
+    m.warmth = table[row, WARMTH]
+    m.emits = table[row, EMITS]
     m.bump = table[row, BUMP]
     m.gloss = table[row, GLOSS]
     m.retro = 0.0
