@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from visitors import StandIn, colours, encoded
+from visitors import LIMITS, StandIn, colours, encoded
 
 from vireid.app.api import create_app
 from vireid.app.uploads import Limits
@@ -110,6 +110,7 @@ def test_the_gallery_says_what_it_holds(client, filled):
         "first": "2026-03-01T10:00:00Z",
         "last": "2026-03-04T10:00:00Z",
         "rates": [],
+        "image_bytes": LIMITS["image_bytes"],
     }
 
 

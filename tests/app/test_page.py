@@ -6,10 +6,12 @@ import time
 
 import pytest
 import uvicorn
-from visitors import TOKEN, colours, encoded
+from visitors import LIMITS, TOKEN, StandIn, colours, encoded
 
 from vireid.app.api import create_app
 from vireid.app.page import HEADERS
+from vireid.evaluation.calibration import Calibration, Threshold
+from vireid.search.calibrate import Calibrations
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -194,6 +196,67 @@ def test_images_are_pasted_and_dropped(page, address, filled):
         page.get_by_role("button", name="Search", exact=True).last.click()
         page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 3")
         page.get_by_label("yard").uncheck()
+
+
+@browser_test
+def test_folders_are_dropped(page, open_address, gallery):
+    page.goto(open_address)
+    page.wait_for_selector("#add:visible")
+    page.evaluate(
+        """(pictures) => {
+        const files = pictures.map((bytes, n) => new File([new Uint8Array(bytes)], `${n}.png`, { type: 'image/png' }));
+        const asEntry = (file) => ({ isFile: true, file: (done) => done(file) });
+        const asFolder = (entries) => {
+            const left = entries.map((entry) => [entry]); // a reader gives some at a time, then none
+            return { isDirectory: true, createReader: () => ({ readEntries: (done) => done(left.shift() ?? []) }) };
+        };
+        const folder = asFolder([asEntry(files[0]), asFolder([asEntry(files[1]), asEntry(files[2])])]);
+        const event = new DragEvent('drop', { bubbles: true, cancelable: true });
+        const items = [{ webkitGetAsEntry: () => folder }];
+        Object.defineProperty(event, 'dataTransfer', { value: { items, files: [] } });
+        document.querySelector('#crops').dispatchEvent(event);
+    }""",
+        [list(encoded(colours(seed))) for seed in range(3)],
+    )
+    page.get_by_text("3 files chosen.").wait_for()
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#message').textContent.startsWith('3 added')")
+    assert gallery.count() == 3
+
+
+@browser_test
+def test_a_threshold_leaves_out_who_does_not_match(page, address, filled, gallery):
+    visible = Calibration(9, 9, 10.0, -5.0, (Threshold(0.01, 0.999, 0.1),), ())
+    gallery.__dict__["calibrations"] = Calibrations(StandIn.fingerprint, "none", {"visible-visible": visible})
+    sign_in(page, address)
+    ask(page, 2)
+    assert page.locator(".sheet .chance").first.inner_text().endswith("%")
+    page.get_by_label("Leave out what does not match").select_option("1 in 100")
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 1")
+    assert page.locator(".sheet b").first.inner_text() == "1.000"
+
+
+@browser_test
+def test_the_keyboard_stays_where_one_is(page, address, filled):
+    focused = "() => document.activeElement.id"
+    sign_in(page, address)
+    page.wait_for_function("() => document.activeElement.id === 'query'")
+    ask(page, 2)
+    page.locator(".sheet .again").nth(1).press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('.sheet li').length === 5")
+    assert page.evaluate(focused) == "query"
+
+
+@browser_test
+def test_a_file_that_the_server_would_refuse_is_not_sent(page, address, filled, lines):
+    sign_in(page, address)
+    asked = len(lines())
+    large = {"name": "a.png", "mimeType": "image/png", "buffer": bytes(LIMITS["image_bytes"] + 1)}
+    page.locator("#query input").set_input_files(large)
+    page.wait_for_selector("#message.error")
+    assert page.locator("#message").inner_text().startswith("a.png is larger than ")
+    assert len(lines()) == asked
 
 
 @browser_test

@@ -53,6 +53,23 @@ def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
     assert (decode(tmp_path / f"a{suffix}", H, W) == 100).all()
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_images_are_turned_upright(tmp_path, suffix):
+    image = person(1, False, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(np.rot90(image)).save(tmp_path / f"a{suffix}", exif=exif, quality=100, subsampling=0)
+    upright = decode(tmp_path / f"a{suffix}", H, W).permute(1, 2, 0).int() - torch.from_numpy(image).int()
+    assert upright.abs().max() <= (10 if suffix == ".jpg" else 0)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_data_are_no_damaged_image(tmp_path):
+    image = person(1, False, 0)
+    Image.fromarray(image).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert (decode(tmp_path / "a.png", H, W).permute(1, 2, 0).numpy() == image).all()
+
+
 def test_resize_is_antialiased(tmp_path):
     board = np.indices((64, 64)).sum(0) % 2 * 255
     tensor = decode(save(tmp_path / "a.png", board.astype(np.uint8)), 8, 8)

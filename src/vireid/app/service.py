@@ -131,6 +131,7 @@ class Service:
             first=show_time(min(times)) if times else None,
             last=show_time(max(times)) if times else None,
             rates=self._rates(),
+            image_bytes=self.limits.image_bytes,
         )
 
     def picture(self, crop_id: str) -> bytes:

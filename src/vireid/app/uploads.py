@@ -10,12 +10,13 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from vireid.app.refusal import Refused
+from vireid.data.pixels import eight_bits
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MEGABYTE = 1 << 20
@@ -114,11 +115,7 @@ def read_image(content: bytes, pixels: int) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height <= pixels:
-                upright = ImageOps.exif_transpose(image)
-                # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
-                if upright.mode.startswith("I;16"):
-                    return (np.asarray(upright).astype(np.uint16) // 257).astype(np.uint8)
-                return np.asarray(upright.convert("RGB"))
+                return eight_bits(image)
     except Image.DecompressionBombError:
         pass
     # The decoders report damaged images by many kinds of error, SyntaxError among them.

@@ -29,7 +29,7 @@ from vireid.data.pixels import read_pixels
 from vireid.errors import InputError
 from vireid.sample import Sample
 
-VERSION = 2  # raise when the same file gives other pixels
+VERSION = 3  # raise when the same file gives other pixels
 BLOCK = 256  # images decoded between two writes
 STALE_SECONDS = 24 * 3600
 

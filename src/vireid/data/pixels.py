@@ -4,13 +4,14 @@ Shapes: N images, H and W the height and width asked for, h and w those of a sou
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vireid.errors import InputError
 from vireid.sample import Modality
@@ -26,7 +27,7 @@ def read_pixels(source: Source) -> npt.NDArray[np.uint8]:
     """One image `(3, h, w)` uint8, 0 to 255, in three channels; one-channel images have three equal ones.
 
     Args:
-        source: an image file, or an array `(h, w, 3)` or `(h, w)` uint8.
+        source: an image file, turned upright as its EXIF data say, or an array `(h, w, 3)` or `(h, w)` uint8.
 
     Raises:
         InputError: the file cannot be read, or the array has another shape or type.
@@ -77,6 +78,20 @@ def resolve_modalities(modality: str | Modality | Sequence[Modality], pixels: np
     return np.full(len(array), known[modality], np.int64)
 
 
+def eight_bits(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """An opened image as uint8 `(h, w, 3)` or, if it has one channel of 16 bits, `(h, w)`, turned upright.
+
+    Upright as its EXIF data say; as it lies where they say nothing or cannot be read.
+    """
+    image.load()
+    with suppress(Exception):  # of many kinds; damaged EXIF data are no damaged image
+        image = ImageOps.exif_transpose(image)
+    # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
+    if image.mode.startswith("I;16"):
+        return (np.asarray(image).astype(np.uint16) // 257).astype(np.uint8)
+    return np.asarray(image.convert("RGB"))
+
+
 def _from_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
         raise InputError(f"got an array {array.shape} {array.dtype}, expected uint8 (h, w, 3) or (h, w)")
@@ -90,10 +105,7 @@ def _from_file(path: Path) -> npt.NDArray[np.uint8]:
         if not data:
             raise ValueError("empty file")
         with Image.open(BytesIO(data)) as image:
-            # Pillow would clip 16-bit grey levels at 255 instead of scaling them.
-            if image.mode.startswith("I;16"):
-                return _from_array((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
-            return _from_array(np.asarray(image.convert("RGB")))
+            return _from_array(eight_bits(image))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:

@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from vireid.bulk import FINGERPRINT, TOLD, Embeddings, content_id
 from vireid.data.manifest import MODALITIES
+from vireid.data.pixels import eight_bits
 from vireid.errors import InputError
 from vireid.search import store as stores
 from vireid.search.where import parse_time
@@ -64,7 +65,7 @@ def _time(text: str) -> float | None:
 
 def _thumbnail(path: Path) -> bytes:
     with Image.open(path) as image:
-        return small_jpeg(image)
+        return small_jpeg(Image.fromarray(eight_bits(image)))
 
 
 def small_jpeg(image: Image.Image) -> bytes:

@@ -1,6 +1,9 @@
 // A place where files are dropped or chosen.
 
-const LARGEST = 10 * 2 ** 20; // bytes of an image that the server takes
+let largest = Infinity; // bytes of an image that the server takes
+document.addEventListener("gallery", (event) => {
+  largest = event.detail.image_bytes;
+});
 
 // Calls take(files) with the files that were dropped, chosen or, if asked for, pasted anywhere on the page.
 export function takesFiles(place, take, { paste = () => false } = {}) {
@@ -36,7 +39,7 @@ export function takesFiles(place, take, { paste = () => false } = {}) {
 // What is wrong with a file that the server would refuse anyway, or null.
 export function faultOf(file) {
   if (file.size === 0) return `${file.name} is empty or cannot be read.`;
-  if (file.size > LARGEST) return `${file.name} is larger than ${LARGEST / 2 ** 20} MB.`;
+  if (file.size > largest) return `${file.name} is larger than ${largest / 2 ** 20} MB.`;
   if (file.type && !/^image\/(jpeg|png|bmp|webp|x-ms-bmp)$/.test(file.type)) {
     return `${file.name} is no JPEG, PNG, BMP or WebP image.`;
   }

@@ -64,6 +64,7 @@ async function enter() {
   document.querySelector("nav").hidden = false;
   say(gallery.count === 0 ? "The gallery is empty: add crops first." : "");
   show(gallery.count === 0 ? "add" : "search");
+  byId(gallery.count === 0 ? "crops" : "query").focus({ preventScroll: true }); // the door it was in is gone
 }
 
 for (const button of views) {

@@ -185,6 +185,7 @@ async function searchOn(hit, signal) {
     if (error.name === "AbortError" || error.status === 401) throw error;
   }
   goTo({ id: hit.id, shown }, query);
+  place.focus({ preventScroll: true }); // the hit that had it goes with the sheet
   scrollTo({ top: 0, behavior: "smooth" });
 }
 
