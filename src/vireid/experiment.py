@@ -50,7 +50,7 @@ from vireid.training import checkpoint
 from vireid.training.loop import TrainingSet, launch_fabric, make_sampler, train
 
 # What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.
-PROTOCOL_KEYS = ("search", "shots", "gallery", "trials", "protocol", "size")
+PROTOCOL_KEYS = ("search", "shots", "gallery", "trial", "trials", "protocol", "size")
 RESUME_NEEDS = {"num_identities": int, "identities": list, "step": int, "optimizer": dict}
 # What a resumed run cannot change (`data.root` it can): the rest of its steps would belong to another experiment.
 FIXED = (
@@ -495,6 +495,11 @@ def test_sets(
         kind = data.name if root is None else _require_kind(root)
         options = data.options.model_dump() if kind == data.name else {}
         options |= {} if root is None else {"root": root}
+        if protocol.get("trial", options.get("trial")) != options.get("trial") and kind == data.name:
+            raise InputError(
+                f"--set data.trial={protocol['trial']}: the run was trained on split {options['trial']}, which holds test "
+                "people of every other; train a model on that split"
+            )
         data = configuration.named("data", {"name": kind, **options, **protocol})
     if root is None and getattr(data.options, "train_ids", None) == "all":
         raise InputError(f"the run was trained on every identity of {data.root}; evaluate it on others with --data")

@@ -90,6 +90,10 @@ def test_empty_and_foreign_files(tmp_path):
     [
         ([["a.jpg", 1, "infrared", 1, "query"]], "the gallery is empty, though there are query rows"),
         ([["a.jpg", 1, "infrared", 1, "gallery"]], "the query is empty"),
+        (
+            [["a.jpg", 1, "visible", 1, "query"], ["b.jpg", 1, "visible", 2, "gallery"]],
+            "the gallery is empty: no infrared test image",
+        ),
         ([["a.jpg", 1, "infrared", 1, "test"]], "the gallery is empty: no visible test image"),
     ],
 )
@@ -97,7 +101,7 @@ def test_one_side_only(tmp_path, rows, message):
     file = write_manifest(tmp_path / "m.csv", rows)
     with pytest.raises(InputError, match=message):
         load(Config(root=file))
-    assert len(read(file)) == 1
+    assert len(read(file)) == len(rows)
     report = check(file)
     assert not report.ok
 
@@ -141,7 +145,7 @@ def test_check_counts_and_names_what_is_wrong(tmp_path):
     notes = "\n".join(report.notes)
     assert "images/gone.jpg (no such file)" in notes
     assert "broken.jpg (" in notes
-    assert "1 identities are in one modality only, for example [77]" in notes
+    assert "identities in one modality only: 1, for example [77]" in notes
     assert "1 images have no camera" in notes
     assert report.to_dict()["ok"] is False
 

@@ -96,5 +96,7 @@ def test_pairs_of_one_camera_count_where_there_is_no_other_but_never_those_of_on
     rows = np.eye(4, dtype=np.float32)
     genuine, impostor = pair_scores(samples, rows, "visible-visible")
     assert len(genuine) == 2 and len(impostor) == 3
+    unknown = [crop(1, V, 0), crop(1, V, 0), crop(1, V, 1), crop(1, V, 1)]  # 0: not known, another one for each
+    assert len(pair_scores(unknown, rows, "visible-visible")[0]) == 5  # all but that of camera 1
     instants = [crop(1, V, 1, "now"), crop(1, INFRARED, 2, "now"), crop(1, INFRARED, 2, "later")]
     assert len(pair_scores(instants, rows[:3], "visible-infrared")[0]) == 1

@@ -108,9 +108,10 @@ def require_both_sides(samples: Sequence[Sample], source: Path) -> None:
             raise InputError(
                 f"{source}: the {other} is empty, though there are {side} rows; give rows of split {other}"
             )
-    modalities = {sample.modality for sample in samples if sample.split == "test"}
-    if len(modalities) == 1:
-        missing = next(iter(modalities)).other.name.lower()
+    sides = [{s.modality for s in samples if s.split in ("test", side)} for side in ("query", "gallery")]
+    asked, answering = sides
+    if asked and answering and not any(modality.other in answering for modality in asked):
+        missing = next(iter(asked)).other.name.lower()
         raise InputError(f"{source}: the gallery is empty: no {missing} test image; add some, or give other splits")
 
 
@@ -142,8 +143,8 @@ def describe(report: Report, samples: Sequence[Sample], part: str = "") -> None:
     report.require(f"{part}identities in both modalities", len(both))
     if single:
         report.notes.append(
-            f"{len(single)} identities are in one modality only, for example {sorted(single)[:5]}: they are "
-            "not trained on, and their queries have no match"
+            f"identities in one modality only: {len(single)}, for example {sorted(single)[:5]}; they are not trained "
+            "on, and their queries have no match"
         )
     trained, tested = ({s.pid for s in samples if (s.split == "train") == wanted} for wanted in (True, False))
     report.expect(f"{part}identities both trained on and tested", len(trained & tested), 0)
@@ -151,8 +152,7 @@ def describe(report: Report, samples: Sequence[Sample], part: str = "") -> None:
     report.expect(f"{part}cameras", len({sample.camid for sample in samples} - {0}), None)
     if unknown:
         report.notes.append(
-            f"{unknown} images have no camera: nothing is left out of their galleries for being from the "
-            "same camera or place, and results by camera are not available"
+            f"{unknown} images have no camera: in mixed galleries and in calibration each counts as of one of its own"
         )
     report.expect_readable(f"{part}unreadable images", [sample.path for sample in samples])
 

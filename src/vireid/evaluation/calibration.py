@@ -165,7 +165,7 @@ def pair_scores(
     """Scores of the pairs of one person and of two, for one of `KINDS`.
 
     Pairs of one camera are left out where crops of that kind come from several, as are pairs of one track: such crops
-    are alike for other reasons than the person.
+    are alike for other reasons than the person. A camera that is not known (0) is another one for each crop.
 
     Args:
         samples: N crops.
@@ -181,8 +181,9 @@ def pair_scores(
     kept = ~one_track & (first[:, None] != second)
     if KINDS[kind][0] is KINDS[kind][1]:
         kept &= first[:, None] < second  # each pair once
-    if (kept & ~same["camid"]).any():
-        kept &= ~same["camid"]
+    one_camera = same["camid"] & (facts["camid"][first] != 0)[:, None]
+    if (kept & ~one_camera).any():
+        kept &= ~one_camera
     return scores[kept & same["pid"]], scores[kept & ~same["pid"]]
 
 

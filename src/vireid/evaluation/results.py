@@ -81,7 +81,8 @@ class Result(BaseModel):
     def key(self) -> tuple[str, ...]:
         """What tells rows apart; a new row with the same key takes the place of the old one."""
         model = (self.method, self.selection, str(self.seed))
-        return (*model, self.dataset, self.data_root, self.protocol, self.direction.value, self.rerank)
+        test = (self.dataset, self.data_root, self.protocol, str(len(self.trials)))
+        return (*model, *test, self.direction.value, self.rerank)
 
 
 def rerank_states(choice: RerankChoice) -> list[RerankName]:
@@ -134,32 +135,6 @@ def load_results(path: Path) -> list[Result]:
         raise InputError(f"{path}: bad value at '{where}': {fault['msg']}; move the file away") from None
 
 
-def combine(rows: Sequence[Result]) -> Result:
-    """One row whose trials are those of several runs, such as the ten models of RegDB's ten splits.
-
-    Raises:
-        InputError: no rows, or rows of different methods, data sets, directions or re-ranking states.
-    """
-    first = rows[0] if rows else None
-    if first is None or any(_kind(row) != _kind(first) for row in rows):
-        raise InputError("only results of one method, data set, direction and re-ranking state can be combined")
-    trials = tuple(trial for row in rows for trial in row.trials)
-    mean, std = summary(trials)
-    weights = [len(row.trials) for row in rows]
-    changes = {
-        "protocol": " + ".join(dict.fromkeys(row.protocol for row in rows)),
-        "trials": trials,
-        "mean": mean,
-        "std": std,
-        "cmc": tuple(np.average([row.cmc for row in rows], axis=0, weights=weights).tolist()),
-        "unreadable": tuple(dict.fromkeys(name for row in rows for name in row.unreadable)),
-    }
-    if first.chance:
-        levels = {name: np.average([row.chance[name] for row in rows], weights=weights) for name in first.chance}
-        changes["chance"] = {name: float(value) for name, value in levels.items()}
-    return first.model_copy(update=changes)
-
-
 def table(rows: Sequence[Result]) -> str:
     """A plain-text table in percent, mean ± standard deviation over trials, and the chance level below it."""
     head = [
@@ -189,10 +164,6 @@ def table(rows: Sequence[Result]) -> str:
     if missing:
         texts.append(f"{missing} images could not be read and take no part; they are listed in the results file")
     return "\n".join(texts)
-
-
-def _kind(row: Result) -> tuple[str, ...]:
-    return (row.method, row.dataset, row.direction.value, row.rerank, row.cmc_unit)
 
 
 def _cells(row: Result) -> list[str]:
