@@ -497,8 +497,8 @@ def test_sets(
         options |= {} if root is None else {"root": root}
         if protocol.get("trial", options.get("trial")) != options.get("trial") and kind == data.name:
             raise InputError(
-                f"--set data.trial={protocol['trial']}: the run was trained on split {options['trial']}, which holds test "
-                "people of every other; train a model on that split"
+                f"--set data.trial={protocol['trial']}: the run was trained on split {options['trial']}, which holds "
+                "test people of every other; train a model on that split"
             )
         data = configuration.named("data", {"name": kind, **options, **protocol})
     if root is None and getattr(data.options, "train_ids", None) == "all":
