@@ -35,7 +35,9 @@ from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
-from vireid.experiment import complete_run, embed_test, test_sets
+from vireid.experiment.evaluate import embed_test
+from vireid.experiment.sets import test_sets
+from vireid.experiment.train import complete_run
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
 

@@ -6,7 +6,7 @@ import pytest
 
 from vireid import config
 from vireid.errors import InputError
-from vireid.experiment import test_sets as sets_of  # pytest would take its name for a test
+from vireid.experiment.sets import test_sets as sets_of  # pytest would take its name for a test
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

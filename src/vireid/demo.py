@@ -17,7 +17,9 @@ from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
 from vireid.evaluation.results import RANKS, Result, save_results, table
-from vireid.experiment import complete_run, embed_test, evaluate_run, test_sets
+from vireid.experiment.evaluate import embed_test, evaluate_run
+from vireid.experiment.sets import test_sets
+from vireid.experiment.train import complete_run
 from vireid.figures import page
 from vireid.figures.charts import Series, line_chart
 from vireid.figures.rank_sheet import rank_rows, rank_sheet

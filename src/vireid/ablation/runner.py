@@ -15,7 +15,8 @@ from vireid.atomic import write_text
 from vireid.claim import claim
 from vireid.errors import InputError
 from vireid.evaluation.results import save_results
-from vireid.experiment import evaluate_to_file, require_runnable, resume_run, train_run
+from vireid.experiment.evaluate import evaluate_to_file
+from vireid.experiment.train import require_runnable, resume_run, train_run
 from vireid.training.guard import TrainingDiverged
 from vireid.training.loop import Interrupted
 

@@ -149,7 +149,7 @@ def train(
     Example: vireid train configs/agw_regdb.yaml --set data.trial=2 --output runs/agw-regdb-2
     """
     from vireid import config as configuration
-    from vireid.experiment import resume_run, train_run
+    from vireid.experiment.train import resume_run, train_run
 
     if resume is not None:
         if config is not None or output is not None:
@@ -193,7 +193,7 @@ def evaluate(
     Example: vireid evaluate runs/agw_sysu_mm01 --direction i2v --rerank k-reciprocal
     """
     from vireid.evaluation.results import table
-    from vireid.experiment import evaluate_to_file
+    from vireid.experiment.evaluate import evaluate_to_file
 
     rows = evaluate_to_file(
         run,

@@ -11,7 +11,8 @@ from vireid.atomic import require_writable, write_text
 from vireid.embedder import build_method, fingerprint, load_run
 from vireid.errors import InputError
 from vireid.evaluation.calibration import KINDS, Calibration, calibrate, pair_scores
-from vireid.experiment import embed_test, test_sets
+from vireid.experiment.evaluate import embed_test
+from vireid.experiment.sets import test_sets
 from vireid.figures.charts import det_chart
 from vireid.sample import Modality
 
