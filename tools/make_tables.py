@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import search_tables
 import synthvi_tables
 import yaml
 
@@ -290,6 +291,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "constants": synthvi_tables.constants,
     },
     "docs/protocols.md": {"chance": chance_table},
+    "docs/scaling.md": {"gallery": search_tables.gallery, "embedding": search_tables.embedding},
 }
 
 

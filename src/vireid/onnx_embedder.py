@@ -181,10 +181,14 @@ class OnnxEmbedder:
 
 
 def load(path: str | Path, *, runtime: Runtime = "onnx", device: str = "auto") -> OnnxEmbedder:
-    """The embedder of a file of `vireid export`; raises `InputError` if `device` is not the CPU, or as it does."""
+    """The embedder of a file of `vireid export`, in the runtime's fastest precision.
+
+    Raises:
+        InputError: `device` is not the CPU, or as `OnnxEmbedder`.
+    """
     if device not in ("auto", "cpu"):
         raise InputError(f"--device {device}: --runtime {runtime} computes on the CPU; use --runtime torch and the run")
-    return OnnxEmbedder(path, runtime)
+    return OnnxEmbedder(path, runtime, precision="auto")
 
 
 def _with_onnxruntime(path: Path, threads: int) -> tuple[Infer, dict[str, str]]:
