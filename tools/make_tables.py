@@ -291,7 +291,11 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "constants": synthvi_tables.constants,
     },
     "docs/protocols.md": {"chance": chance_table},
-    "docs/scaling.md": {"gallery": search_tables.gallery, "embedding": search_tables.embedding},
+    "docs/scaling.md": {
+        "gallery": search_tables.gallery,
+        "embedding": search_tables.embedding,
+        "bulk": search_tables.bulk,
+    },
 }
 
 

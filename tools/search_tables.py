@@ -1,4 +1,4 @@
-"""The tables of docs/scaling.md: what benchmarks/search.py and benchmarks/embedding_speed.py measured."""
+"""The tables of docs/scaling.md: what benchmarks/search.py, embedding_speed.py and bulk_speed.py measured."""
 
 import json
 from pathlib import Path
@@ -83,4 +83,16 @@ def embedding() -> str:
         f"Model `{content['run']}`, {content['images']} crops of {height}x{width} in batches of {content['batch']}, "
         f"{content['threads']} threads of {content['device']}, median of {content['turns']} turns; {packages}."
     )
+    return "\n".join([*lines, "", note])
+
+
+def bulk() -> str:
+    """Images per second of whole commands in one process and on Ray."""
+    content = json.loads((RESULTS / "bulk.json").read_text(encoding="utf-8"))
+    words = {"plain": "one process", "ray": "Ray, an actor for each core"}
+    lines = ["| `vireid embed` | images/s with start-up | ratio |", "|---|---:|---:|"]
+    for name, rate in content["rates"].items():
+        lines.append(f"| {words[name]} | {rate:.0f} | {rate / content['rates']['plain']:.2f} |")
+    machine, turns = content["machine"], len(content["seconds"]["plain"])
+    note = f"{content['images']:,} images, {machine['cores']} cores of {machine['cpu']}, median of {turns} turns."
     return "\n".join([*lines, "", note])
