@@ -163,8 +163,8 @@ def _cluster() -> Iterator[dict[str, float]]:
 
 def _require_answer(address: str) -> None:
     """Raise `InputError` if nothing listens at a cluster's address; one without a port is Ray's own to find."""
-    place = urlsplit(f"//{address.removeprefix('ray://')}")
     try:
+        place = urlsplit(f"//{address.removeprefix('ray://')}")
         if place.hostname and place.port:
             socket.create_connection((place.hostname, place.port), PATIENCE).close()
     except (OSError, ValueError) as error:

@@ -158,7 +158,7 @@ class GalleryAnswer(BaseModel):
     first: str | None = Field(description="Earliest time of a crop.")
     last: str | None
     rates: list[float] = Field(description="False match rates that fmr may be; none if the model is not calibrated.")
-    image_bytes: int = Field(description="Most that an image which is sent may have.")
+    image_bytes: int = Field(description="Bytes that an image which is sent may have at most.")
 
 
 class AddAnswer(BaseModel):

@@ -108,8 +108,7 @@ def require_both_sides(samples: Sequence[Sample], source: Path) -> None:
             raise InputError(
                 f"{source}: the {other} is empty, though there are {side} rows; give rows of split {other}"
             )
-    sides = [{s.modality for s in samples if s.split in ("test", side)} for side in ("query", "gallery")]
-    asked, answering = sides
+    asked, answering = ({s.modality for s in samples if s.split in ("test", side)} for side in ("query", "gallery"))
     if asked and answering and not any(modality.other in answering for modality in asked):
         missing = next(iter(asked)).other.name.lower()
         raise InputError(f"{source}: the gallery is empty: no {missing} test image; add some, or give other splits")
