@@ -131,6 +131,19 @@ def test_slow_reference(monkeypatch, unit, seed):
     assert found.num_valid_queries == valid
 
 
+@pytest.mark.parametrize("unit", ["identity", "image"])
+@pytest.mark.parametrize("values", [[1.0], [0.5, np.inf], [np.inf], [0.0, -0.0, 1.0, -np.inf]], ids=str)
+def test_slow_reference_where_most_distances_are_equal(unit, values):
+    rng = np.random.default_rng(len(values))
+    distances = rng.choice(values, (29, 37))
+    query, gallery, ignore = rng.integers(0, 9, 29), rng.integers(0, 7, 37), rng.random((29, 37)) < 0.4
+    found = retrieval_metrics(distances, query, gallery, ignore=ignore, cmc_unit=unit, max_rank=12)
+    cmc, mean_ap, mean_inp, valid = slow(distances, query, gallery, ignore, unit, 12)
+    np.testing.assert_allclose(found.cmc, cmc, atol=1e-12)
+    assert (found.mean_ap, found.mean_inp) == pytest.approx((mean_ap, mean_inp), abs=1e-12)
+    assert found.num_valid_queries == valid
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
 def test_tensors_and_lists(kind):
     distances = torch.tensor([[0.5, 0.25, 0.75]], dtype=kind, requires_grad=True)

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vireid.errors import InputError
-from vireid.evaluation.metrics import FloatArray, IntArray, block_rows
+from vireid.evaluation.distance import blocks
+from vireid.evaluation.metrics import BLOCK_ENTRIES, FloatArray, IntArray
 from vireid.evaluation.protocols import Protocol, Trial
 
 
@@ -35,9 +36,8 @@ def expected_average_precision(matches: npt.ArrayLike, seen: npt.ArrayLike) -> F
 
 
 def _trial_chance(protocol: Protocol, trial: Trial) -> tuple[float, float]:
-    step = block_rows(len(trial.gallery))
-    starts = range(0, len(trial.query), step)
-    counts = [_count(protocol, trial.query[start : start + step], trial.gallery) for start in starts]
+    rows = blocks(len(trial.query), len(trial.gallery), BLOCK_ENTRIES)
+    counts = [_count(protocol, trial.query[block], trial.gallery) for block in rows]
     matches, seen = np.concatenate(counts, axis=1)
     matches, seen = matches[matches > 0], seen[matches > 0]
     if not len(matches):

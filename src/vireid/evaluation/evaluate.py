@@ -7,15 +7,19 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from vireid.errors import InputError
 from vireid.evaluation.chance import chance
-from vireid.evaluation.distance import distances
-from vireid.evaluation.metrics import BoolArray, RetrievalMetrics, block_rows, query_scores, summarise
+from vireid.evaluation.distance import blocks, distances
+from vireid.evaluation.metrics import BoolArray, RetrievalMetrics, query_scores, summarise
 from vireid.evaluation.protocols import Protocol, Trial
 from vireid.evaluation.rerank import k_reciprocal_blocks
 from vireid.evaluation.results import RANKS, RerankName, Result, TrialScores, summary
+
+# Distances held at once, 128 MB: blocks of few rows would slow the matrix product down.
+DISTANCE_ENTRIES = 32_000_000
 
 
 def evaluate_protocol(
@@ -23,6 +27,7 @@ def evaluate_protocol(
     protocol: Protocol,
     *,
     rerank: RerankName = "off",
+    device: torch.device | str = "cpu",
     method: str = "",
     seed: int = 0,
     selection: str = "last",
@@ -37,6 +42,7 @@ def evaluate_protocol(
         embeddings: `(N, D)` L2-normalised, one per sample that the protocol was built from.
         protocol: from `vireid.evaluation.protocols`.
         rerank: `off`, or `k-reciprocal` with its published settings (k1 = 20, k2 = 6, lambda = 0.3).
+        device: where distances are computed.
         method: its name, for the result.
         seed: of the training run, for the result.
         selection: how the epoch was chosen, for the result.
@@ -58,7 +64,7 @@ def evaluate_protocol(
     scores, curves = [], []
     bar = tqdm(rules.trials, f"evaluate {rules.direction}", unit="trial", disable=not progress, leave=False)
     for trial in bar:
-        metrics = _score(embeddings, rules, trial, rerank)
+        metrics = _score(embeddings, rules, trial, rerank, device)
         sizes = {"num_queries": len(trial.query), "num_gallery": len(trial.gallery)}
         scores.append(TrialScores.of(metrics, **sizes))
         curves.append(metrics.cmc)
@@ -84,20 +90,23 @@ def evaluate_protocol(
 
 
 def trial_distances(
-    embeddings: npt.NDArray[np.float32], trial: Trial, rerank: RerankName = "off", apart: BoolArray | None = None
+    embeddings: npt.NDArray[np.float32],
+    trial: Trial,
+    rerank: RerankName = "off",
+    apart: BoolArray | None = None,
+    *,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[slice, npt.NDArray[np.floating]]]:
     """Distances of a trial in blocks: `(rows of trial.query, (B, G))`, so that memory stays bounded.
 
     `apart` `(Q, G)` is true for pairs that re-ranking must not see as neighbours.
     """
-    query, gallery = embeddings[trial.query], embeddings[trial.gallery]
+    gallery = torch.from_numpy(embeddings[trial.gallery]).to(device)
     if rerank == "k-reciprocal":
-        yield from k_reciprocal_blocks(query, gallery, apart=apart)
+        yield from k_reciprocal_blocks(embeddings[trial.query], gallery, apart=apart)
         return
-    step = block_rows(len(gallery))
-    for start in range(0, len(query), step):
-        rows = slice(start, start + step)
-        yield rows, distances(query[rows], gallery)
+    for rows in blocks(len(trial.query), len(gallery), DISTANCE_ENTRIES):
+        yield rows, distances(embeddings[trial.query[rows]], gallery)
 
 
 def _readable(protocol: Protocol, missing: Collection[int]) -> Protocol:
@@ -105,14 +114,18 @@ def _readable(protocol: Protocol, missing: Collection[int]) -> Protocol:
 
 
 def _score(
-    embeddings: npt.NDArray[np.float32], protocol: Protocol, trial: Trial, rerank: RerankName
+    embeddings: npt.NDArray[np.float32],
+    protocol: Protocol,
+    trial: Trial,
+    rerank: RerankName,
+    device: torch.device | str,
 ) -> RetrievalMetrics:
     gallery_ids = protocol.pids[trial.gallery]
     # Pictures of one instant or view would meet in each other's neighbours. SYSU-MM01 and LLCM stay as published.
     hidden = rerank != "off" and protocol.ignore in ("same_track", "same_view")
     apart = protocol.ignore_mask(trial.query, trial.gallery) if hidden else None
     parts = []
-    for rows, block in trial_distances(embeddings, trial, rerank, apart):
+    for rows, block in trial_distances(embeddings, trial, rerank, apart, device=device):
         query = trial.query[rows]
         ignore = protocol.ignore_mask(query, trial.gallery)
         parts.append(query_scores(block, protocol.pids[query], gallery_ids, ignore, cmc_unit=protocol.cmc_unit))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from vireid.errors import InputError
+from vireid.evaluation.distance import blocks
 
 CmcUnit = Literal["identity", "image"]
 FloatArray = npt.NDArray[np.float64]
@@ -90,20 +91,7 @@ def retrieval_metrics(
     matrix, queries, gallery = as_numpy(distances), as_numpy(query_ids), as_numpy(gallery_ids)
     mask = None if ignore is None else as_numpy(ignore).astype(bool, copy=False)
     _check(matrix, queries, gallery, mask)
-    step = block_rows(len(gallery))
-    blocks = (slice(start, start + step) for start in range(0, len(queries), step))
-    return summarise(
-        (
-            query_scores(matrix[b], queries[b], gallery, None if mask is None else mask[b], cmc_unit=cmc_unit)
-            for b in blocks
-        ),
-        max_rank=max_rank,
-    )
-
-
-def block_rows(num_gallery: int) -> int:
-    """Queries to score at once, so that memory does not grow with their number."""
-    return max(1, BLOCK_ENTRIES // max(1, num_gallery))
+    return summarise([query_scores(matrix, queries, gallery, mask, cmc_unit=cmc_unit)], max_rank=max_rank)
 
 
 def query_scores(
@@ -114,29 +102,17 @@ def query_scores(
     *,
     cmc_unit: CmcUnit,
 ) -> QueryScores:
-    """Scores of a block of queries with distances `(B, G)`; queries without a match are left out."""
+    """Scores of queries with distances `(Q, G)`, as `retrieval_metrics`; queries without a match are left out."""
     if cmc_unit not in ("identity", "image"):
         raise InputError(f"cmc_unit '{cmc_unit}': expected identity or image")
-    order = _stable_order(distances)
-    match = gallery_ids[order] == query_ids[:, None]
-    if ignore is None:
-        kept = np.ones_like(match)
-    else:
-        kept = ~np.take_along_axis(ignore, order, axis=1)
-        match &= kept
-    rows, columns = np.nonzero(match)
-    if not len(rows):
-        return QueryScores(np.empty(0, np.int64), np.empty(0), np.empty(0))
-    positions = np.cumsum(kept, axis=1, dtype=np.int32)[rows, columns]
-    _, starts, counts = np.unique(rows, return_index=True, return_counts=True)
-    nth = np.arange(len(rows)) - np.repeat(starts, counts) + 1
-    average_precision = np.add.reduceat(nth / positions, starts) / counts
-    inverse_penalty = counts / positions[starts + counts - 1]
-    if cmc_unit == "image":
-        rank = positions[starts].astype(np.int64)
-    else:
-        rank = _identity_ranks(order[rows[starts]], kept[rows[starts]], columns[starts], gallery_ids)
-    return QueryScores(rank, average_precision, inverse_penalty)
+    if not np.issubdtype(distances.dtype, np.floating):
+        distances = distances.astype(np.float64)
+    people = _by_identity(gallery_ids)
+    parts = [
+        _score(distances[rows], query_ids[rows], people, None if ignore is None else ignore[rows], cmc_unit)
+        for rows in blocks(len(query_ids), len(gallery_ids), BLOCK_ENTRIES)
+    ]
+    return QueryScores(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def summarise(parts: Iterable[QueryScores], *, max_rank: int = 20) -> RetrievalMetrics:
@@ -160,35 +136,105 @@ def as_numpy(values: npt.ArrayLike | torch.Tensor) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
-def _stable_order(distances: npt.NDArray[Any]) -> IntArray:
-    """Columns `(B, G)` by ascending distance, equal ones in the order of the gallery."""
-    # The unstable sort is several times faster; afterwards only runs of equal values need to be put in order.
-    order = np.argsort(distances, axis=1)
-    ranked = np.take_along_axis(distances, order, axis=1)
+class _People(NamedTuple):
+    """The gallery by identity.
+
+    Attributes:
+        order: `(G,)` columns; those of an identity stand together, in ascending order.
+        identities: `(U,)` ascending.
+        starts: `(U,)` where each begins in `order`.
+        counts: `(U,)` images of each.
+        codes: `(G,)` number of each column's identity.
+    """
+
+    order: IntArray
+    identities: npt.NDArray[Any]
+    starts: IntArray
+    counts: IntArray
+    codes: IntArray
+
+
+def _by_identity(gallery_ids: npt.NDArray[Any]) -> _People:
+    identities, codes, counts = np.unique(gallery_ids, return_inverse=True, return_counts=True)
+    return _People(np.argsort(codes, kind="stable"), identities, np.cumsum(counts) - counts, counts, codes)
+
+
+def _score(
+    distances: npt.NDArray[Any],
+    query_ids: npt.NDArray[Any],
+    people: _People,
+    ignore: BoolArray | None,
+    cmc_unit: CmcUnit,
+) -> QueryScores:
+    """Scores of a block of queries `(B, G)`; M is the most matches of one.
+
+    The gallery is not ranked: its distances are sorted without their columns, which is several times faster, and the
+    few of the matches are looked up in them.
+    """
+    slots, seen = _matches(query_ids, people, ignore)
+    valid = seen.any(axis=1)
+    if not valid.all():
+        slots, seen, distances = slots[valid], seen[valid], distances[valid]
+        ignore = None if ignore is None else ignore[valid]
+    ranked = np.take(distances, people.order, axis=1)
+    if ignore is not None:
+        ranked[np.take(ignore, people.order, axis=1)] = np.inf
+    matches = np.where(seen, np.take_along_axis(ranked, slots, axis=1), np.inf)
+    # Nearest first; a hidden match stands behind one that is seen, however far.
+    by_distance = np.lexsort((~seen, matches))
+    matches, slots, seen = (np.take_along_axis(each, by_distance, axis=1) for each in (matches, slots, seen))
+    nearest = np.minimum.reduceat(ranked, people.starts, axis=1) if cmc_unit == "identity" else None
+    ranked.sort(axis=1)
     if np.isnan(ranked[:, -1]).any():
         raise InputError("distances hold NaN; expected numbers: check the embeddings and the weights they come from")
-    same = ranked[:, 1:] == ranked[:, :-1]
-    if same.any():
-        as_previous, as_next = np.pad(same, ((0, 0), (1, 0))), np.pad(same, ((0, 0), (0, 1)))
-        rows, columns = np.nonzero(as_previous | as_next)
-        run = np.cumsum(~as_previous[rows, columns])
-        entries = order[rows, columns]
-        order[rows, columns] = entries[np.lexsort((entries, run))]
-    return order
+    below, up_to = (
+        torch.searchsorted(torch.from_numpy(ranked), torch.from_numpy(matches), side=side).numpy()
+        for side in ("left", "right")
+    )
+    places = below + 1
+    ranks = places[:, 0] if nearest is None else (nearest < matches[:, :1]).sum(axis=1) + 1
+    # Equal distances, seldom: those of earlier columns come first.
+    tied = seen & (up_to - below > 1)
+    for match in np.flatnonzero(tied.any(axis=0)):
+        rows = np.flatnonzero(tied[:, match])
+        value, column = matches[rows, match, None], people.order[slots[rows, match, None]]
+        earlier = (distances[rows] == value) & (np.arange(len(people.order)) < column)
+        if ignore is not None:
+            earlier &= ~ignore[rows]
+        places[rows, match] += earlier.sum(axis=1)
+        if match == 0 and nearest is not None:
+            ranks[rows] += _first_at(earlier, nearest[rows] == value, people.codes)
+    counts = seen.sum(axis=1)
+    precisions = np.where(seen, np.arange(1, seen.shape[1] + 1) / places, 0).sum(axis=1) / counts
+    last = np.take_along_axis(places, counts[:, None] - 1, axis=1)[:, 0]
+    return QueryScores(ranks, precisions, counts / last)
 
 
-def _identity_ranks(order: IntArray, kept: BoolArray, first_match: IntArray, gallery_ids: npt.NDArray[Any]) -> IntArray:
-    """Distinct identities up to and including the first match, `(V,)`."""
-    unique, code = np.unique(gallery_ids, return_inverse=True)
-    # Nothing after the latest first match of the block matters.
-    width = int(first_match.max()) + 1
-    seen = np.where(kept[:, :width], code[order[:, :width]], len(unique))
-    earliest = np.full((len(order), len(unique) + 1), width, np.int32)
-    # Written from the back, so the earliest column of an identity is the one that stays.
-    backwards = np.arange(width - 1, -1, -1, dtype=np.int32)
-    earliest[np.arange(len(order))[:, None], seen[:, ::-1]] = backwards
-    ranks: IntArray = (earliest[:, :-1] <= first_match[:, None]).sum(axis=1)
-    return ranks
+def _matches(query_ids: npt.NDArray[Any], people: _People, ignore: BoolArray | None) -> tuple[IntArray, BoolArray]:
+    """Places of each query's matches in `people.order`, and which of them it sees; both `(B, M)`."""
+    person = np.searchsorted(people.identities[:-1], query_ids)
+    counts = np.where(people.identities[person] == query_ids, people.counts[person], 0)[:, None]
+    number = np.arange(max(1, counts.max()))
+    seen = number < counts
+    slots = people.starts[person, None] + np.where(seen, number, 0)
+    if ignore is not None:
+        seen &= ~np.take_along_axis(ignore, people.order[slots], axis=1)
+    return slots, seen
+
+
+def _first_at(earlier: BoolArray, nearest_here: BoolArray, codes: IntArray) -> IntArray:
+    """Identities `(T,)` whose nearest image is as far as the first match and comes before it.
+
+    Args:
+        earlier: `(T, G)` images as far as the first match and before it.
+        nearest_here: `(T, U)` identities whose nearest image is as far as the first match.
+        codes: `(G,)` number of each image's identity.
+    """
+    rows, columns = np.nonzero(earlier)
+    found = np.zeros_like(nearest_here)
+    found[rows, codes[columns]] = True
+    result: IntArray = (found & nearest_here).sum(axis=1)
+    return result
 
 
 def _check(

@@ -176,6 +176,7 @@ def evaluate_method(
             embeddings,
             protocol,
             rerank=rerank,
+            device=next(method.parameters()).device,
             method=config.method.name,
             seed=config.train.seed,
             selection=config.evaluation.select,
