@@ -134,12 +134,15 @@ def test_duplicates_and_equal_images(recipes):
     assert np.isfinite(same).all()
 
 
-def test_partition_keeps_the_first_of_equal_entries():
+def test_what_rounding_would_change_is_settled_in_64_bits(monkeypatch):
+    # Every image is as far from every other one, but for a part that 32 bits cannot tell.
     rng = np.random.default_rng(0)
-    block = np.round(rng.random((200, 40)), 1)
-    for k in (1, 3, 10, 39, 40, 60):
-        expected = np.argsort(block, axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(rerank._smallest(block, k), expected)
+    features = np.eye(60) + 1e-7 * rng.standard_normal((60, 60))
+    query, gallery = features[:20], features[20:]
+    expected = dense(query, gallery, 5, 3, 0.3)
+    assert np.abs(k_reciprocal(query, gallery, k1=5, k2=3) - expected).max() < 1e-6
+    monkeypatch.setattr(rerank, "ROUNDING", -1.0)
+    assert np.abs(k_reciprocal(query, gallery, k1=5, k2=3) - expected).max() > 1e-2
 
 
 @pytest.mark.parametrize(

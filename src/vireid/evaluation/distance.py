@@ -31,10 +31,17 @@ def distances(
         raise InputError(
             f"embeddings have shapes {tuple(query.shape)} and {tuple(gallery.shape)}; expected (Q, D) and (G, D)"
         )
-    right = torch.as_tensor(gallery)
-    cosine = torch.as_tensor(query).to(right.device) @ right.T
+    right = as_tensor(gallery)
+    cosine = as_tensor(query).to(right.device) @ right.T
     result: npt.NDArray[np.float32] = cosine.neg_().add_(1).cpu().numpy()
     return result
+
+
+def as_tensor(values: npt.ArrayLike | Tensor) -> Tensor:
+    """The values as a tensor; shares memory with an array that may be written to."""
+    if isinstance(values, Tensor):
+        return values.detach()
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
 def blocks(rows: int, columns: int, entries: int) -> Iterator[slice]:

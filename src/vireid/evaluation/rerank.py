@@ -6,20 +6,24 @@ matrices, and distances are computed block by block; memory grows with N x k1 x 
 Shapes: Q queries, G gallery images, N = Q + G, D embedding size, B rows of one block, K = k1 + 1 neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from vireid.errors import InputError
-from vireid.evaluation.metrics import BoolArray, FloatArray, IntArray, as_numpy
+from vireid.evaluation.distance import as_tensor, blocks
+from vireid.evaluation.metrics import BoolArray, FloatArray, IntArray
 
 # Entries of the distance matrix that are computed at once; smaller blocks would slow the matrix product down.
-DISTANCE_BLOCK = 4_000_000
-# Pairs whose distance is computed at once from gathered rows.
-PAIR_BLOCK = 2048
+DISTANCE_BLOCK = 16_000_000
+# Pairs whose distance is computed at once from gathered rows; they stay near the processor.
+PAIR_BLOCK = 256
+# Squared distances of unit vectors in 32 bits were off by 1.3e-6 at most (D = 64, 512, 2048; 16 million pairs each).
+ROUNDING = 1e-5
 
 
 def k_reciprocal(
@@ -35,8 +39,8 @@ def k_reciprocal(
 
     Each image is encoded by its mutual neighbours; two images are near if these encodings overlap (Jaccard
     distance). The result is (1 - lambda) x Jaccard + lambda x squared Euclidean distance over the query's
-    largest one. Everything is computed in 64 bits: in 16 bits, as in published code, rounding changes the
-    neighbours.
+    largest one. Distances are computed in 32 bits, and again in 64 for the images whose neighbours rounding could
+    change; in 16 bits, as in published code, it does change them.
 
     Args:
         query: `(Q, D)` embeddings, L2-normalised.
@@ -51,8 +55,12 @@ def k_reciprocal(
         InputError: shapes disagree, a side is empty, an embedding is not finite, or a setting is out of
             range.
     """
-    blocks = k_reciprocal_blocks(query, gallery, k1=k1, k2=k2, lambda_value=lambda_value, apart=apart)
-    return np.concatenate([block.astype(np.float32) for _, block in blocks])
+    left, right = as_tensor(query), as_tensor(gallery)
+    _check(left, right, k1, k2, lambda_value)
+    result = np.empty((len(left), len(right)), np.float32)
+    for rows, block in k_reciprocal_blocks(left, right, k1=k1, k2=k2, lambda_value=lambda_value, apart=apart):
+        result[rows] = block
+    return result
 
 
 def k_reciprocal_blocks(
@@ -63,31 +71,42 @@ def k_reciprocal_blocks(
     k2: int = 6,
     lambda_value: float = 0.3,
     apart: BoolArray | None = None,
-) -> Iterator[tuple[slice, FloatArray]]:
-    """As `k_reciprocal`, block of queries by block: `(rows of the query, distances (B, G) in 64 bits)`."""
-    q, g = as_numpy(query), as_numpy(gallery)
-    _check(q, g, k1, k2, lambda_value)
-    features = np.concatenate([q, g]).astype(np.float64)
-    count = len(features)
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """As `k_reciprocal`, block of queries by block: `(rows of the query, distances (B, G) float32)`.
+
+    Distances are computed on the device of `gallery`.
+    """
+    right = as_tensor(gallery)
+    left = as_tensor(query).to(right.device)
+    _check(left, right, k1, k2, lambda_value)
+    count, split = len(left) + len(right), len(left)
+    features = torch.cat([left, right])
     barred = None if apart is None else _barred(apart)
-    neighbours, largest = _nearest(features, min(max(k1 + 1, k2), count), barred)
+    sizes = [min(size, count) for size in (k1 + 1, round(k1 / 2) + 1, k2)]
+    neighbours, largest = _nearest(features, sizes, barred)
+    features = features.float()
     encoding = _encode(features, neighbours, largest, k1, barred)
     if k2 > 1:
         encoding = _average(encoding, neighbours[:, :k2])
-    gallery_columns = encoding[len(q) :].tocsc()
-    step = max(1, DISTANCE_BLOCK // len(g))
-    for start in range(0, len(q), step):
-        rows = slice(start, min(start + step, len(q)))
-        jaccard = _jaccard(encoding[rows], gallery_columns)
-        original = _squared_distances(features[rows], features[len(q) :]) / largest[rows, None]
-        yield rows, (1 - lambda_value) * jaccard + lambda_value * original
+    gallery_columns = encoding[split:].tocsc()
+    norms = _squared_norms(features[split:])
+    for rows in blocks(split, count - split, DISTANCE_BLOCK):
+        result = _squared_distances(features[rows], features[split:], norms).cpu().numpy()
+        result *= lambda_value / largest[rows, None]
+        _add_jaccard(result, encoding[rows], gallery_columns, 1 - lambda_value)
+        yield rows, result
 
 
-def _squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
-    result: FloatArray = (-2 * left) @ right.T
-    result += np.einsum("nd,nd->n", left, left)[:, None]
-    result += np.einsum("nd,nd->n", right, right)
-    return np.maximum(result, 0, out=result)
+def _squared_norms(features: Tensor) -> Tensor:
+    norms: Tensor = torch.linalg.vector_norm(features, dim=1)  # unlike a sum of squares, without a copy
+    return norms.square()
+
+
+def _squared_distances(left: Tensor, right: Tensor, right_norms: Tensor) -> Tensor:
+    """`(B, N)` of rows `(B, D)` and `(N, D)`."""
+    result = torch.addmm(right_norms, left, right.T, alpha=-2)
+    result += _squared_norms(left)[:, None]
+    return result.clamp_(min=0)
 
 
 def _barred(apart: BoolArray) -> sparse.csr_array:
@@ -96,46 +115,58 @@ def _barred(apart: BoolArray) -> sparse.csr_array:
     return sparse.block_array([[None, pairs], [pairs.T, None]], format="csr", dtype=np.int32)
 
 
-def _nearest(features: FloatArray, k: int, barred: sparse.csr_array | None) -> tuple[IntArray, FloatArray]:
-    """The `k` nearest images `(N, k)` of each image, itself first, and its largest distance `(N,)`.
+def _nearest(features: Tensor, sizes: Sequence[int], barred: sparse.csr_array | None) -> tuple[IntArray, FloatArray]:
+    """The nearest images `(N, max(sizes))` of each image, itself first, and its largest distance `(N,)`.
 
-    -1 stands where an image may have fewer neighbours than `k`.
+    The first n are the same set as in 64 bits for each n of `sizes`. -1 stands where an image may have fewer
+    neighbours.
     """
-    count = len(features)
-    neighbours = np.empty((count, k), np.int64)
-    largest = np.empty(count)
-    step = max(1, DISTANCE_BLOCK // count)
-    for start in range(0, count, step):
-        rows = np.arange(start, min(start + step, count))
-        block = _squared_distances(features[rows], features)
-        largest[rows] = block.max(axis=1)
-        # Below every rounding error: an exact duplicate never takes the image's own place.
-        block[np.arange(len(rows)), rows] = -1
-        if barred is not None:
-            block[barred[rows].nonzero()] = np.inf
-        nearest = _smallest(block, k)
-        neighbours[rows] = np.where(np.isinf(np.take_along_axis(block, nearest, axis=1)), -1, nearest)
+    count, k = len(features), max(sizes)
+    neighbours, largest = np.empty((count, k), np.int64), np.empty(count)
+    coarse = features.float()
+    norms = _squared_norms(coarse)
+    margin = ROUNDING * float(norms.max())
+    # Where the last of a set and the next image are equally far but for rounding, the set is in doubt.
+    cuts = torch.tensor([size for size in sizes if size < count], dtype=torch.int64, device=features.device)
+    doubtful = []
+    for rows in blocks(count, count, DISTANCE_BLOCK):
+        block = _squared_distances(coarse[rows], coarse, norms)
+        largest[rows] = block.amax(1).cpu()
+        _mark(block, np.arange(rows.start, rows.stop), barred)
+        values, columns = block.topk(min(k + 1, count), largest=False)
+        doubt = (values[:, cuts] - values[:, cuts - 1] <= margin).any(1)
+        doubtful.append(rows.start + doubt.nonzero()[:, 0].cpu().numpy())
+        neighbours[rows] = torch.where(values.isinf(), -1, columns)[:, :k].cpu()
+    again = np.concatenate(doubtful)
+    for part in blocks(len(again), 2 * count, DISTANCE_BLOCK):
+        neighbours[again[part]], largest[again[part]] = _nearest_exactly(features, again[part], k, barred)
     # All images equal: every distance is 0, whatever it is divided by.
     return neighbours, np.where(largest > 0, largest, 1)
 
 
-def _smallest(block: FloatArray, k: int) -> IntArray:
-    """Columns of the `k` smallest entries of each row in ascending order; equal ones by column."""
-    if k >= block.shape[1]:
-        return np.argsort(block, axis=1, kind="stable")
-    chosen = np.sort(np.argpartition(block, k - 1, axis=1)[:, :k], axis=1)
-    values = np.take_along_axis(block, chosen, axis=1)
-    result: IntArray = np.take_along_axis(chosen, np.argsort(values, axis=1, kind="stable"), axis=1)
-    # Where equal entries stand on both sides of the cut, the partition may have kept the wrong ones.
-    cut = values.max(axis=1, keepdims=True)
-    torn = (block <= cut).sum(axis=1) > k
-    if torn.any():
-        result[torn] = np.argsort(block[torn], axis=1, kind="stable")[:, :k]
-    return result
+def _nearest_exactly(
+    features: Tensor, rows: IntArray, k: int, barred: sparse.csr_array | None
+) -> tuple[IntArray, FloatArray]:
+    """As `_nearest` for some rows, in 64 bits; equally near images by their number."""
+    count, own = len(features), features[torch.from_numpy(rows)].double()
+    parts = (features[part].double() for part in blocks(count, features.shape[1], DISTANCE_BLOCK))
+    block = torch.cat([_squared_distances(own, part, _squared_norms(part)) for part in parts], 1)
+    largest: FloatArray = block.amax(1).cpu().numpy()
+    _mark(block, rows, barred)
+    values, columns = block.sort(dim=1, stable=True)
+    return torch.where(values.isinf(), -1, columns)[:, :k].cpu().numpy(), largest
+
+
+def _mark(block: Tensor, rows: IntArray, barred: sparse.csr_array | None) -> None:
+    """Make each image of `rows` its own nearest and barred pairs infinitely far, in place."""
+    # Below every rounding error: an exact duplicate never takes the image's own place.
+    block[torch.arange(len(rows)), torch.from_numpy(rows)] = -1
+    if barred is not None:
+        block[tuple(map(torch.from_numpy, barred[rows].nonzero()))] = torch.inf
 
 
 def _encode(
-    features: FloatArray, neighbours: IntArray, largest: FloatArray, k1: int, barred: sparse.csr_array | None
+    features: Tensor, neighbours: IntArray, largest: FloatArray, k1: int, barred: sparse.csr_array | None
 ) -> sparse.csr_array:
     """Gaussian weights `(N, N)` of each image's expanded set of mutual neighbours; rows sum to 1."""
     mutual = _mutual(neighbours[:, : k1 + 1])
@@ -173,13 +204,13 @@ def _near(neighbours: IntArray) -> sparse.csr_array:
     return sparse.csr_array((np.ones(indptr[-1], np.int32), neighbours[there], indptr), shape=(count, count))
 
 
-def _pair_distances(features: FloatArray, rows: IntArray, columns: IntArray) -> FloatArray:
-    distances = np.empty(len(rows))
+def _pair_distances(features: Tensor, rows: IntArray, columns: IntArray) -> FloatArray:
+    distances = torch.empty(len(rows), device=features.device)
+    left, right = (torch.from_numpy(each).to(features.device, torch.int64) for each in (rows, columns))
     for start in range(0, len(rows), PAIR_BLOCK):
         part = slice(start, start + PAIR_BLOCK)
-        difference = features[rows[part]] - features[columns[part]]
-        distances[part] = np.einsum("nd,nd->n", difference, difference)
-    return distances
+        distances[part] = (features[left[part]] - features[right[part]]).square_().sum(1)
+    return distances.double().cpu().numpy()
 
 
 def _average(encoding: sparse.csr_array, nearest: IntArray) -> sparse.csr_array:
@@ -188,28 +219,29 @@ def _average(encoding: sparse.csr_array, nearest: IntArray) -> sparse.csr_array:
     return (sparse.diags_array(shares) @ near @ encoding).tocsr()
 
 
-def _jaccard(encoding: sparse.csr_array, gallery: sparse.csc_array) -> FloatArray:
-    """Jaccard distances `(B, G)` of encodings `(B, N)` to the gallery's `(G, N)`, by inverted lists."""
-    overlap = np.zeros((encoding.shape[0], gallery.shape[0]))
-    for row in range(len(overlap)):
+def _add_jaccard(
+    result: npt.NDArray[np.float32], encoding: sparse.csr_array, gallery: sparse.csc_array, weight: float
+) -> None:
+    """Add `weight` x Jaccard distance of encodings `(B, N)` to the gallery's `(G, N)`, by inverted lists."""
+    for row in range(len(result)):
         span = slice(encoding.indptr[row], encoding.indptr[row + 1])
         starts = gallery.indptr[encoding.indices[span]]
         lengths = gallery.indptr[encoding.indices[span] + 1] - starts
         # Positions of all entries of these columns, one column after the other.
         offsets = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
         smaller = np.minimum(np.repeat(encoding.data[span], lengths), gallery.data[offsets])
-        overlap[row] = np.bincount(gallery.indices[offsets], smaller, minlength=len(overlap[row]))
-    # Both encodings sum to 1, so the sum of their larger weights is 2 - overlap.
-    result: FloatArray = 1 - overlap / (2 - overlap)
-    return result
+        overlap = np.bincount(gallery.indices[offsets], smaller, minlength=result.shape[1])
+        # Both encodings sum to 1, so the sum of their larger weights is 2 - overlap.
+        result[row] += weight * (1 - overlap / (2 - overlap))
 
 
-def _check(query: npt.NDArray[np.float64], gallery: npt.NDArray[np.float64], k1: int, k2: int, weight: float) -> None:
+def _check(query: Tensor, gallery: Tensor, k1: int, k2: int, weight: float) -> None:
     if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
-        raise InputError(f"embeddings have shapes {query.shape} and {gallery.shape}; expected (Q, D) and (G, D)")
+        shapes = f"{tuple(query.shape)} and {tuple(gallery.shape)}"
+        raise InputError(f"embeddings have shapes {shapes}; expected (Q, D) and (G, D)")
     if not len(query) or not len(gallery):
         raise InputError(f"got {len(query)} queries and {len(gallery)} gallery images; expected at least one of each")
-    if not np.isfinite(query).all() or not np.isfinite(gallery).all():
+    if not query.isfinite().all() or not gallery.isfinite().all():
         raise InputError("embeddings hold NaN or infinity; check the weights they come from")
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
         raise InputError(f"got k1={k1}, k2={k2}, lambda={weight}; expected k1 >= 1, k2 >= 1 and lambda from 0 to 1")
