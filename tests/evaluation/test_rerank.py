@@ -134,6 +134,14 @@ def test_duplicates_and_equal_images(recipes):
     assert np.isfinite(same).all()
 
 
+def test_the_first_of_equal_entries_are_kept():
+    block = torch.from_numpy(np.round(np.random.default_rng(0).random((200, 40)), 1))
+    for k in (1, 3, 10, 39, 40):
+        values, columns = block.sort(dim=1, stable=True)
+        found = rerank._smallest(block, k)
+        torch.testing.assert_close(found, (values[:, :k], columns[:, :k]), rtol=0, atol=0)
+
+
 def test_what_rounding_would_change_is_settled_in_64_bits(monkeypatch):
     # Every image is as far from every other one, but for a part that 32 bits cannot tell.
     rng = np.random.default_rng(0)

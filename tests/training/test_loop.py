@@ -18,8 +18,9 @@ from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
 from vireid.methods.base import Method
 from vireid.training import checkpoint
+from vireid.training.batches import TrainingSet
 from vireid.training.guard import TrainingDiverged
-from vireid.training.loop import Interrupted, TrainConfig, TrainingSet, launch_fabric, train
+from vireid.training.loop import Interrupted, TrainConfig, launch_fabric, train
 
 IDENTITIES = 4
 

@@ -77,6 +77,8 @@ def k_reciprocal_blocks(
     Distances are computed on the device of `gallery`.
     """
     right = as_tensor(gallery)
+    if right.device.type == "mps":  # knows no 64 bits
+        right = right.cpu()
     left = as_tensor(query).to(right.device)
     _check(left, right, k1, k2, lambda_value)
     count, split = len(left) + len(right), len(left)
@@ -153,8 +155,20 @@ def _nearest_exactly(
     block = torch.cat([_squared_distances(own, part, _squared_norms(part)) for part in parts], 1)
     largest: FloatArray = block.amax(1).cpu().numpy()
     _mark(block, rows, barred)
-    values, columns = block.sort(dim=1, stable=True)
-    return torch.where(values.isinf(), -1, columns)[:, :k].cpu().numpy(), largest
+    values, columns = _smallest(block, k)
+    return torch.where(values.isinf(), -1, columns).cpu().numpy(), largest
+
+
+def _smallest(block: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` smallest entries of each row in ascending order and their columns `(B, k)`; equal ones by column."""
+    last = block.topk(k, largest=False).values[:, -1:]
+    rows, columns = (block <= last).nonzero(as_tuple=True)  # more than k where entries equal the last
+    values = block[rows, columns]
+    order = values.argsort(stable=True)
+    order = order[rows[order].argsort(stable=True)]
+    counts = rows.bincount(minlength=len(block))
+    chosen = order[(counts.cumsum(0) - counts)[:, None] + torch.arange(k, device=block.device)]
+    return values[chosen], columns[chosen]
 
 
 def _mark(block: Tensor, rows: IntArray, barred: sparse.csr_array | None) -> None:

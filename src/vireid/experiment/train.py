@@ -26,7 +26,8 @@ from vireid.experiment.sets import decoded, test_samples, test_sets
 from vireid.methods.base import Method
 from vireid.sample import Direction, Sample
 from vireid.training import checkpoint
-from vireid.training.loop import TrainingSet, launch_fabric, make_sampler, train
+from vireid.training.batches import TrainingSet
+from vireid.training.loop import launch_fabric, make_sampler, train
 
 RESUME_NEEDS = {"num_identities": int, "identities": list, "step": int, "optimizer": dict}
 # What a resumed run cannot change (`data.root` it can): the rest of its steps would belong to another experiment.

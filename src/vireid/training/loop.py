@@ -14,11 +14,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,13 +28,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vireid.atomic import write_text
-from vireid.data.augment import AugmentConfig, place, recolor
+from vireid.data.augment import AugmentConfig
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError, Stopped
 from vireid.methods.base import Method
 from vireid.models.precision import fastest_precision, resolve_device
 from vireid.sample import Batch
 from vireid.training import checkpoint
+from vireid.training.batches import Destination, TrainingSet, batches
 from vireid.training.guard import LossGuard
 from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, set_learning_rate
 
@@ -60,27 +60,6 @@ class TrainConfig(BaseModel):
     start_from: str | None = Field(None, description="a run folder, a checkpoint or `default`; null: method.weights")
     val_identities: int = Field(0, ge=0, description="training identities held out to watch (and select) by")
     val_every: int = Field(5, ge=1)
-
-
-class Images(Protocol):
-    """Where decoded images come from."""
-
-    def gather(self, indices: Sequence[int]) -> torch.Tensor:
-        """Images `(B, 3, H, W)` uint8."""
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Decoded training images with class indices `pids (N,)`, `modalities (N,)` and track names `(N,)`.
-
-    `masks` are their silhouettes, as images whose channels are equal; only for methods that need them.
-    """
-
-    images: Images
-    pids: np.ndarray
-    modalities: np.ndarray
-    tracks: Sequence[str] = ()
-    masks: Images | None = None
 
 
 class Interrupted(Stopped):
@@ -154,6 +133,7 @@ def train(
         _load_optimizer(optimizer, resume["optimizer"])
     ranks = (fabric.global_rank, fabric.world_size)
     sampler = make_sampler(config, data.pids, data.modalities, data.tracks, *ranks)
+    to = Destination(fabric.device, memory_format, fabric.global_rank)
 
     def save(epoch: int, step: int) -> None:
         if fabric.is_global_zero:
@@ -174,10 +154,8 @@ def train(
             where_now = f"epoch {epoch + 1}/{config.epochs}" + (f" {stage}" if stage else "")
             sampler.set_epoch(epoch)
             started = time.perf_counter()
-            for step, drawn in islice(enumerate(sampler), first_step, None):
-                indices = np.asarray(drawn)
-                generator = _step_generator(fabric, config.seed, epoch, step)
-                batch = _make_batch(data, indices, augmentation, generator, fabric.device, memory_format)
+            drawn = islice(enumerate(sampler), first_step, None)
+            for step, batch in batches(data, drawn, augmentation, to, seed=config.seed, epoch=epoch):
                 rate = config.optimizer.lr * config.schedule.scale(epoch, config.epochs, step / steps)
                 set_learning_rate(optimizer, rate)
                 values = _gradients(fabric, wrapped, wrapped_optimizer, batch, config.clip_grad_norm)
@@ -256,32 +234,6 @@ def _gradients(
     if clip is not None:
         fabric.clip_gradients(method, optimizer, max_norm=clip)
     return {name: float(value.detach()) for name, value in losses.items()}
-
-
-def _make_batch(
-    data: TrainingSet,
-    indices: np.ndarray,
-    augmentation: AugmentConfig,
-    generator: torch.Generator,
-    device: torch.device,
-    memory_format: torch.memory_format,
-) -> Batch:
-    images = data.images.gather(indices.tolist())
-    if data.masks is not None:
-        images = torch.cat([images, data.masks.gather(indices.tolist())[:, :1]], 1)
-    images = place(images.to(device, non_blocking=True), augmentation, generator)
-    masks = None if data.masks is None else images[:, 3:].float() / 255
-    modalities = torch.from_numpy(data.modalities[indices]).to(device)
-    pids = torch.from_numpy(data.pids[indices]).to(device)
-    images = recolor(images[:, :3], modalities, augmentation, generator)
-    return Batch(images.contiguous(memory_format=memory_format), pids, modalities, masks)
-
-
-def _step_generator(fabric: Fabric, seed: int, epoch: int, step: int) -> torch.Generator:
-    """Seeds dropout (the global generator) and the augmentation (its own) for one step of one process."""
-    words = np.random.SeedSequence([seed, epoch, step, fabric.global_rank]).generate_state(2)
-    torch.manual_seed(int(words[0]))
-    return torch.Generator(device=fabric.device).manual_seed(int(words[1]))
 
 
 def _any_rank(fabric: Fabric, stopped: bool) -> bool:
