@@ -9,12 +9,12 @@ from vireid.data.augment import (
     AugmentConfig,
     augment,
     blur,
+    crop_and_flip,
     erase,
-    exchange_channels,
+    exchange,
     jitter,
     normalize,
     place,
-    random_crop,
     zoom,
 )
 from vireid.sample import Modality
@@ -59,7 +59,7 @@ def test_normalize_by_hand():
 
 
 def test_everything_off_only_normalises(images, modalities):
-    assert torch.equal(augment(images, modalities, OFF, generator()), normalize(images))
+    torch.testing.assert_close(augment(images, modalities, OFF, generator()), normalize(images))
 
 
 def test_defaults_are_crop_and_flip():
@@ -100,19 +100,19 @@ def test_the_input_is_left_alone(images, modalities):
     assert torch.equal(images, before)
 
 
-def test_flip_flips(images, modalities):
-    always = augment(images, modalities, AugmentConfig(pad=0, flip=1), generator())
-    assert torch.equal(always, normalize(images.flip(3)))
-    some = augment(images, modalities, AugmentConfig(pad=0, flip=0.5), generator())
-    flipped = [torch.equal(some[i], normalize(images.flip(3))[i]) for i in range(N)]
-    kept = [torch.equal(some[i], normalize(images)[i]) for i in range(N)]
+def test_flip_flips(images):
+    always = place(images, AugmentConfig(pad=0, flip=1), generator())
+    assert torch.equal(always, images.flip(3))
+    some = place(images, AugmentConfig(pad=0, flip=0.5), generator())
+    flipped = [torch.equal(some[i], images.flip(3)[i]) for i in range(N)]
+    kept = [torch.equal(some[i], images[i]) for i in range(N)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True))
     assert 0 < sum(flipped) < N
 
 
 def test_crop_is_a_slice_of_the_padded_image(images):
     border = 3
-    cropped = random_crop(images, border, generator())
+    cropped = crop_and_flip(images, border, 0.0, generator())
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (border, border), (border, border)))
     places = set()
     for image, source in zip(cropped.numpy(), padded, strict=True):
@@ -131,7 +131,7 @@ def test_every_crop_occurs():
     # A single bright pixel in the middle shows where the crop was taken.
     image = torch.zeros(400, 3, 5, 5, dtype=torch.uint8)
     image[:, :, 2, 2] = 255
-    cropped = random_crop(image, 1, generator())
+    cropped = crop_and_flip(image, 1, 0.0, generator())
     assert {tuple(place.tolist()) for place in cropped[:, 0].nonzero()[:, 1:]} == {
         (y, x) for y in (1, 2, 3) for x in (1, 2, 3)
     }
@@ -139,7 +139,7 @@ def test_every_crop_occurs():
 
 def erased_boxes(config, fill, number=300):
     normalised = torch.full((number, 3, H, W), 9.0)
-    result = erase(normalised, config, generator())
+    result = erase(normalised.clone(), config, generator())
     changed = (result != normalised).any(1)
     boxes = []
     for i in range(number):
@@ -189,7 +189,7 @@ def test_fill_means_is_not_the_mean_colour(images, modalities):
 def test_grayscale_leaves_infrared_untouched(images, modalities):
     result = augment(images, modalities, AugmentConfig(pad=0, flip=0, grayscale=1), generator())
     infrared = modalities == Modality.INFRARED
-    assert torch.equal(result[infrared], normalize(images[infrared]))
+    torch.testing.assert_close(result[infrared], normalize(images[infrared]))
     luma = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
     gray = (images[~infrared] / 255 * luma).sum(1, keepdim=True).expand(-1, 3, -1, -1)
     torch.testing.assert_close(result[~infrared], normalize(gray))
@@ -200,7 +200,7 @@ def test_exchange_picks_one_channel(gray):
     number = 400
     pixels = torch.rand(number, 3, 4, 4, generator=generator(2))
     visible = torch.arange(number) % 4 != 0
-    result = exchange_channels(pixels, visible, gray, generator())
+    result = torch.einsum("nij,njhw->nihw", exchange(visible, gray, generator()), pixels)
     assert torch.equal(result[~visible], pixels[~visible])
     counts = torch.zeros(4, dtype=torch.long)
     for image, source in zip(result[visible], pixels[visible], strict=True):

@@ -365,8 +365,10 @@ def _fresh(folder: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns errors into one line and the right exit status."""
-    # Spinning threads ruin each other where cores are shared; must be set before torch is imported.
+    # Must be set before torch is imported. Spinning threads ruin each other where cores are shared; with large pages of
+    # memory training and embedding on a CPU are faster by a tenth.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     warnings.showwarning = _show_warning
     try:
         status = app(args=arguments, prog_name="vireid", standalone_mode=False)

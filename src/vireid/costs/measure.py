@@ -12,6 +12,7 @@ from tqdm import tqdm
 from vireid.costs.macs import count_macs
 from vireid.methods.base import Method
 from vireid.sample import Batch, Modality
+from vireid.training.memory import keep_freed_memory
 
 LAST_EPOCH = 999  # what is timed is a step of the last epoch, when all of a method is learned
 
@@ -151,6 +152,8 @@ def compare(
     """
     if not setting.repeats:
         return [Compared(profile, None, None) for profile in counted]
+    if torch.device(setting.device).type == "cpu":
+        keep_freed_memory()  # as training does
     layout = torch.channels_last if setting.channels_last else torch.contiguous_format
     methods = [method.to(memory_format=layout) for method in methods]
     batch = _random_batch(setting.step_images, setting, layout)

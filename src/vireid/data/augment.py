@@ -82,8 +82,8 @@ def normalize(images: Tensor) -> Tensor:
     Returns:
         `(N, 3, H, W)` float32.
     """
-    scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-    return (scaled - _channels(IMAGENET_MEAN, scaled)) / _channels(IMAGENET_STD, scaled)
+    scaled = images.float().div_(255) if images.dtype == torch.uint8 else images.to(torch.float32, copy=True)
+    return scaled.sub_(_channels(IMAGENET_MEAN, scaled)).div_(_channels(IMAGENET_STD, scaled))
 
 
 def augment(images: Tensor, modalities: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
@@ -114,20 +114,21 @@ def place(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> 
     """
     if config.zoom != (1.0, 1.0) or config.stretch:
         images = zoom(images, config.zoom, config.stretch, generator)
-    if config.pad:
-        images = random_crop(images, config.pad, generator)
-    return torch.where(_coin(images, config.flip, generator), images.flip(3), images)
+    return crop_and_flip(images, config.pad, config.flip, generator)
 
 
 def recolor(images: Tensor, modalities: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """All the rest, which changes what a pixel holds; as `augment`."""
     visible = modalities == Modality.VISIBLE
-    pixels = images.float().div_(255)
+    # All that is linear in a pixel's colour, normalisation too, is one matrix of its image and one pass.
+    pixels, mixture = images.float(), torch.eye(3, device=images.device) / 255
     if config.channel_exchange != "off":
-        pixels = exchange_channels(pixels, visible, config.channel_exchange == "gray", generator)
+        mixture = exchange(visible, config.channel_exchange == "gray", generator) @ mixture
     if config.grayscale:
-        chosen = _coin(pixels, config.grayscale, generator) & visible[:, None, None, None]
-        pixels = torch.where(chosen, _gray(pixels), pixels)
+        chosen = _coin(images, config.grayscale, generator)[:, :, 0] & visible[:, None, None]
+        mixture = torch.where(chosen, _luma(images.device) @ mixture, mixture)
+    if config.jitter or config.gamma or config.blur:
+        pixels, mixture = _mixed(pixels, mixture), torch.eye(3, device=images.device)
     if config.jitter:
         pixels = jitter(pixels, config.jitter, config.jitter_strength, generator)
     if config.gamma:
@@ -135,10 +136,9 @@ def recolor(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
         pixels = pixels ** exponent[:, None, None, None]
     if config.blur:
         pixels = blur(pixels, ~visible, config.blur, config.blur_sigma, generator)
-    pixels = normalize(pixels)
-    if config.erase:
-        pixels = erase(pixels, config, generator)
-    return pixels
+    mean, std = (torch.tensor(values, device=images.device)[:, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    pixels = _mixed(pixels, mixture / std, -mean / std)
+    return erase(pixels, config, generator) if config.erase else pixels
 
 
 def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: torch.Generator) -> Tensor:
@@ -160,27 +160,57 @@ def zoom(images: Tensor, scale: tuple[float, float], stretch: float, generator: 
     return moved.round_().to(torch.uint8)
 
 
-def random_crop(images: Tensor, border: int, generator: torch.Generator) -> Tensor:
-    """Add a black border and cut the old size out at a random place; `(N, C, H, W)` in and out."""
-    number, _, height, width = images.shape
-    padded = pad(images, (border, border, border, border))
-    # (N, C, 2 border + 1, 2 border + 1, H, W): every possible crop, as a view.
-    crops = padded.unfold(2, height, 1).unfold(3, width, 1)
-    top, left = torch.randint(2 * border + 1, (2, number), generator=generator, device=images.device)
-    return crops[torch.arange(number, device=images.device), :, top, left]
+def crop_and_flip(images: Tensor, border: int, flip: float, generator: torch.Generator) -> Tensor:
+    """Add a black border, cut the old size out at a random place, and flip some images left to right.
+
+    `(N, C, H, W)` in and out.
+    """
+    number, channels, height, width = images.shape
+    if not number:
+        return images
+    corners = torch.zeros(2, number, dtype=torch.int64, device=images.device)
+    if border:
+        corners = torch.randint(2 * border + 1, (2, number), generator=generator, device=images.device)
+    flipped = _coin(images, flip, generator).flatten()
+    both = images.new_zeros(2, number, channels, height + 2 * border, width + 2 * border)
+    inside = (..., slice(border, border + height), slice(border, border + width))
+    both[0][inside] = images
+    both[1][inside] = images.flip(3)
+    # Each row of the result lies in one piece in one row of these: the whole is a copy of rows from where they start.
+    first = (torch.arange(number, device=images.device) + number * flipped)[:, None] * channels
+    first = first + torch.arange(channels, device=images.device)
+    row = (first * both.shape[3] + corners[0, :, None])[..., None] + torch.arange(height, device=images.device)
+    start = row * both.shape[4] + corners[1, :, None, None]
+    return both.view(-1).unfold(0, width, 1).index_select(0, start.flatten()).view(images.shape)
 
 
-def exchange_channels(pixels: Tensor, visible: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
-    """Red, green or blue in all channels of a visible image, or the fourth case, equally likely."""
-    number = len(pixels)
-    case = torch.randint(4, (number,), generator=generator, device=pixels.device)
-    source = torch.arange(3, device=pixels.device).expand(number, 3)
-    single = visible & (case < 3)
-    source = torch.where(single[:, None], case[:, None], source)
-    exchanged = pixels[torch.arange(number, device=pixels.device)[:, None], source]
-    if not gray:
-        return exchanged
-    return torch.where((visible & (case == 3))[:, None, None, None], _gray(pixels), exchanged)
+def exchange(visible: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
+    """Red, green or blue in all channels of a visible image, or the fourth case, equally likely.
+
+    Args:
+        visible: `(N,)` bool; the other images stay as they are.
+        gray: what the fourth case is: the luminance in all channels, or the image as it is.
+        generator: on the same device.
+
+    Returns:
+        Matrices `(N, 3, 3)` for the colours of the images.
+    """
+    same = torch.eye(3, device=visible.device)
+    cases = torch.cat([same[:, None].expand(3, 3, 3), (_luma(visible.device) if gray else same)[None]])
+    case = torch.randint(4, (len(visible),), generator=generator, device=visible.device)
+    return torch.where(visible[:, None, None], cases[case], same)
+
+
+def _mixed(pixels: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
+    """Colours times a matrix `(3, 3)` or one of each image `(N, 3, 3)`, plus an offset `(3, 1)`."""
+    if offset is None:
+        offset = pixels.new_zeros(1)
+    return torch.baddbmm(offset, matrix.expand(len(pixels), 3, 3), pixels.flatten(2)).view_as(pixels)
+
+
+def _luma(device: torch.device) -> Tensor:
+    """The matrix `(3, 3)` that makes a colour grey."""
+    return torch.tensor(LUMA, device=device).expand(3, 3)
 
 
 def jitter(pixels: Tensor, probability: float, strength: float, generator: torch.Generator) -> Tensor:
@@ -213,7 +243,7 @@ def blur(
 
 
 def erase(normalised: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Fill one random rectangle of some images (Zhong et al., AAAI 2020), after normalisation.
+    """Fill one random rectangle of some images (Zhong et al., AAAI 2020), after normalisation; in place.
 
     The rectangle's area and aspect ratio are drawn until it fits; an image where ten draws do not fit is left
     as is.
@@ -230,10 +260,13 @@ def erase(normalised: Tensor, config: AugmentConfig, generator: torch.Generator)
     top, left = (place[0] * (height - rows + 1)).int(), (place[1] * (width - columns + 1)).int()
     y, x = torch.arange(height, device=normalised.device), torch.arange(width, device=normalised.device)
     in_rows, in_columns = (y >= top) & (y < top + rows), (x >= left) & (x < left + columns)
-    inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-    chosen = _coin(normalised, config.erase, generator) & fits.any(1)[:, None, None, None]
-    fill = _channels(IMAGENET_MEAN, normalised) if config.fill == "means" else normalised.new_zeros(1, 3, 1, 1)
-    return torch.where(inside & chosen, fill, normalised)
+    chosen = _coin(normalised, config.erase, generator)[:, :, 0, 0] & fits.any(1, keepdim=True)
+    # 1 inside, else 0, and products of numbers: choosing between two images by a mask takes several times as long.
+    rows_inside, columns_inside = (in_rows & chosen).float()[:, None, :, None], in_columns.float()[:, None, None, :]
+    normalised.mul_(torch.addcmul(normalised.new_ones(1), rows_inside, columns_inside, value=-1))
+    if config.fill == "means":
+        normalised.add_(rows_inside * columns_inside * _channels(IMAGENET_MEAN, normalised))
+    return normalised
 
 
 def _coin(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,10 @@
-"""Batches of a training set: read ahead by a thread of its own, augmented on the training device.
+"""Batches of a training set, augmented on the training device; for a GPU they are read ahead.
 
 Shapes: N images of the set, B images of a batch, H and W their height and width in pixels.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,10 @@ from torch import Tensor
 from vireid.data.augment import AugmentConfig, place, recolor
 from vireid.sample import Batch
 
-AHEAD = 2  # batches read before they are asked for
+# Images augmented at once. Larger pieces take longer: what is between two steps no longer fits near the processor, and
+# memory for it is asked of the system each time.
+PIECE = 32
+AHEAD = 2  # batches read before they are asked for, for a GPU
 
 
 class Images(Protocol):
@@ -46,12 +49,10 @@ class Destination:
 
     Attributes:
         device: the training device; images are augmented there.
-        memory_format: of the images.
         rank: number of this process.
     """
 
     device: torch.device
-    memory_format: torch.memory_format = torch.contiguous_format
     rank: int = 0
 
 
@@ -73,7 +74,7 @@ def batches(
         data: the training set.
         drawn: number of each step and its B indices.
         augmentation: what is done to the images.
-        to: device, layout and process.
+        to: device and process.
         seed: of the run.
         epoch: counted from 0.
     """
@@ -89,18 +90,38 @@ def batches(
         words = np.random.SeedSequence([seed, epoch, step, to.rank]).generate_state(2)
         torch.manual_seed(int(words[0]))
         generator = torch.Generator(device=to.device).manual_seed(int(words[1]))
-        images = place(images.to(to.device, non_blocking=True), augmentation, generator)
-        masks = None if data.masks is None else images[:, 3:].float() / 255
+        images = images.to(to.device, non_blocking=True)
         pids, modalities = (torch.from_numpy(each[indices]).to(to.device) for each in (data.pids, data.modalities))
-        images = recolor(images[:, :3], modalities, augmentation, generator)
-        return Batch(images.contiguous(memory_format=to.memory_format), pids, modalities, masks)
+        pixels = torch.empty_like(images[:, :3], dtype=torch.float32, memory_format=torch.contiguous_format)
+        masks = None if data.masks is None else torch.empty_like(pixels[:, :1])
+        for start in range(0, len(images), PIECE):
+            piece = slice(start, start + PIECE)
+            moved = place(images[piece], augmentation, generator)
+            pixels[piece] = recolor(moved[:, :3], modalities[piece], augmentation, generator)
+            if masks is not None:
+                masks[piece] = moved[:, 3:].float() / 255
+        return Batch(pixels, pids, modalities, masks)
 
-    with ThreadPoolExecutor(1, "gather") as pool:
+    for step, indices, images in _read(gather, drawn, ahead=AHEAD if to.device.type == "cuda" else 0):
+        yield step, make(step, indices, images)
+
+
+def _read(
+    gather: Callable[[Sequence[int]], Tensor], drawn: Iterable[tuple[int, Sequence[int]]], ahead: int
+) -> Iterator[tuple[int, Sequence[int], Tensor]]:
+    """Steps with their indices and images, read `ahead` steps early by a thread.
+
+    With 0 there is no thread: on a CPU it would take a core from those that compute, and they wait for each other.
+    """
+    if not ahead:
+        yield from ((step, indices, gather(indices)) for step, indices in drawn)
+        return
+    with ThreadPoolExecutor(1, "read") as pool:
         waiting: deque[tuple[int, Sequence[int], Future[Tensor]]] = deque()
         for step, indices in drawn:
             waiting.append((step, indices, pool.submit(gather, indices)))
-            if len(waiting) > AHEAD:
+            if len(waiting) > ahead:
                 step, indices, images = waiting.popleft()
-                yield step, make(step, indices, images.result())
+                yield step, indices, images.result()
         for step, indices, images in waiting:
-            yield step, make(step, indices, images.result())
+            yield step, indices, images.result()

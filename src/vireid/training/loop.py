@@ -37,6 +37,7 @@ from vireid.sample import Batch
 from vireid.training import checkpoint
 from vireid.training.batches import Destination, TrainingSet, batches
 from vireid.training.guard import LossGuard
+from vireid.training.memory import keep_freed_memory
 from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, set_learning_rate
 
 
@@ -119,9 +120,10 @@ def train(
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint of the last whole step was written.
         TrainingDiverged: a loss is not finite.
     """
-    memory_format = torch.channels_last if config.channels_last else torch.contiguous_format
-    method = method.to(memory_format=memory_format)
+    method = method.to(memory_format=torch.channels_last if config.channels_last else torch.contiguous_format)
     optimizer = build_optimizer(method, config.optimizer)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     first_epoch, first_step = 0, 0
     sums = defaultdict[str, float](float)
     if resume is not None:
@@ -133,7 +135,7 @@ def train(
         _load_optimizer(optimizer, resume["optimizer"])
     ranks = (fabric.global_rank, fabric.world_size)
     sampler = make_sampler(config, data.pids, data.modalities, data.tracks, *ranks)
-    to = Destination(fabric.device, memory_format, fabric.global_rank)
+    to = Destination(fabric.device, fabric.global_rank)
 
     def save(epoch: int, step: int) -> None:
         if fabric.is_global_zero:
@@ -229,11 +231,12 @@ def _gradients(
 ) -> dict[str, float]:
     """Forward and backward; returns the losses by name and leaves the (clipped) gradients of their sum."""
     losses: dict[str, torch.Tensor] = method(batch)
+    values = torch.stack(list(losses.values()))
     optimizer.zero_grad(set_to_none=True)
-    fabric.backward(torch.stack(list(losses.values())).sum())
+    fabric.backward(values.sum())
     if clip is not None:
         fabric.clip_gradients(method, optimizer, max_norm=clip)
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return dict(zip(losses, values.tolist(), strict=True))  # one wait for the device, whatever the number of losses
 
 
 def _any_rank(fabric: Fabric, stopped: bool) -> bool:
