@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import performance_tables
 import search_tables
 import synthvi_tables
 import yaml
@@ -291,6 +292,20 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "constants": synthvi_tables.constants,
     },
     "docs/protocols.md": {"chance": chance_table},
+    "docs/performance.md": {
+        name: getattr(performance_tables, name)
+        for name in (
+            "machine",
+            "metrics",
+            "draws",
+            "rerank",
+            "inputs",
+            "training",
+            "extraction",
+            "start",
+            "growth",
+        )
+    },
     "docs/scaling.md": {
         "gallery": search_tables.gallery,
         "embedding": search_tables.embedding,

@@ -23,6 +23,7 @@ from vireid.atomic import write_text
 from vireid.data.augment import AugmentConfig
 from vireid.errors import InputError
 from vireid.evaluation.results import RerankChoice
+from vireid.models.precision import AnyPrecision
 from vireid.training.loop import TrainConfig
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,6 +48,7 @@ class EvaluationConfig(BaseModel):
     rerank: RerankChoice = "off"
     batch_size: int = Field(128, ge=1)
     select: Literal["last", "val"] = "last"
+    precision: AnyPrecision = Field("32-true", description="of the embeddings; auto: the device's fastest")
 
 
 @dataclass(frozen=True)

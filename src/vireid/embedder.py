@@ -20,7 +20,7 @@ from vireid.data.pixels import resolve_modalities as resolve_modalities
 from vireid.errors import InputError
 from vireid.evaluation.extract import extract
 from vireid.methods.base import Method
-from vireid.models.precision import resolve_device
+from vireid.models.precision import AnyPrecision, resolve_device
 from vireid.models.weights import SHIPPED, read_shipped
 from vireid.sample import Modality
 from vireid.training import checkpoint
@@ -121,13 +121,22 @@ class Embedder:
     """Turns person crops into L2-normalised embeddings; made by `vireid.load`."""
 
     def __init__(
-        self, method: Method, height: int, width: int, device: torch.device, fingerprint: str, batch_size: int = 128
+        self,
+        method: Method,
+        height: int,
+        width: int,
+        device: torch.device,
+        fingerprint: str,
+        *,
+        batch_size: int = 128,
+        precision: AnyPrecision = "32-true",
     ) -> None:
         self.method = method.to(device)
         self.fingerprint = fingerprint
         self.height, self.width = height, width
         self.device = device
         self.batch_size = batch_size
+        self.precision: AnyPrecision = precision
 
     @property
     def dimensions(self) -> int:
@@ -154,17 +163,27 @@ class Embedder:
 
     def embed_pixels(self, pixels: Tensor, modalities: np.ndarray) -> np.ndarray:
         """Embeddings `(N, D)` float32 of decoded images `(N, 3, H, W)` uint8 at the model's input size."""
-        return extract(self.method, pixels, modalities, device=self.device, batch_size=self.batch_size)
+        return extract(
+            self.method,
+            pixels,
+            modalities,
+            device=self.device,
+            batch_size=self.batch_size,
+            precision=self.precision,
+        )
 
 
-def load(run: str | Path, *, device: str = "auto") -> Embedder:
+def load(run: str | Path, *, device: str = "auto", precision: AnyPrecision = "auto") -> Embedder:
     """The embedder of a run folder, or of the shipped model for `"default"`.
 
     Args:
         run: a folder that `vireid train` wrote, or `"default"`.
         device: a torch device, or `"auto"` for the GPU where there is one.
+        precision: `"32-true"`, as runs are evaluated, `"bf16-mixed"`, or `"auto"` for the device's fastest.
     """
     loaded = load_run(run)
     images, batch_size = loaded.config.images, loaded.config.evaluation.batch_size
     place, name = resolve_device(device), fingerprint(loaded)
-    return Embedder(build_method(loaded), images.height, images.width, place, name, batch_size)
+    return Embedder(
+        build_method(loaded), images.height, images.width, place, name, batch_size=batch_size, precision=precision
+    )

@@ -5,7 +5,7 @@ Shapes: N images, B images of one batch, D embedding size, H and W image height 
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,7 @@ from tqdm import tqdm
 from vireid.data.augment import normalize
 from vireid.errors import InputError
 from vireid.methods.base import Method
-
-Precision = Literal["32-true", "bf16-mixed"]
+from vireid.models.precision import AnyPrecision, Precision, resolve_precision
 
 
 class ImageSource(Protocol):
@@ -37,7 +36,7 @@ def extract(
     *,
     device: torch.device | str = "cpu",
     batch_size: int = 128,
-    precision: Precision = "32-true",
+    precision: AnyPrecision = "32-true",
     progress: bool = True,
 ) -> npt.NDArray[np.float32]:
     """Embeddings `(N, D)` float32, in the order of the images.
@@ -51,8 +50,8 @@ def extract(
         modalities: `(N,)` values of `Modality`.
         device: where to compute.
         batch_size: images at once; changes speed and memory only.
-        precision: `32-true`, or `bf16-mixed`, faster where the device computes in bf16 and good to about 1
-            percent.
+        precision: `32-true`, `bf16-mixed`, faster where the device computes in bf16 and good to about 1
+            percent, or `auto`, the faster of the two.
         progress: show a bar, if there is more than one batch.
 
     Raises:
@@ -61,11 +60,12 @@ def extract(
     count = len(images)
     if len(modalities) != count:
         raise InputError(f"got {len(modalities)} modalities for {count} images; give one per image")
-    if batch_size < 1 or precision not in ("32-true", "bf16-mixed"):
+    if batch_size < 1 or precision not in ("auto", *get_args(Precision)):
         raise InputError(
-            f"got batch_size={batch_size}, precision={precision}; expected 1 or more, 32-true or bf16-mixed"
+            f"got batch_size={batch_size}, precision={precision}; expected 1 or more, auto, 32-true or bf16-mixed"
         )
     device = torch.device(device)
+    precision = resolve_precision(precision, device)
     kinds = torch.as_tensor(np.asarray(modalities), dtype=torch.int64)
     layout = torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
     rows: list[Tensor] = []

@@ -143,7 +143,8 @@ def _embed(
 ) -> npt.NDArray[np.float32]:
     modalities = np.array([sample.modality for sample in samples], np.int64)
     device = next(method.parameters()).device
-    return extract(method, images, modalities, device=device, batch_size=config.evaluation.batch_size)
+    about = config.evaluation
+    return extract(method, images, modalities, device=device, batch_size=about.batch_size, precision=about.precision)
 
 
 def evaluate_method(

@@ -285,8 +285,15 @@ def _validator(
         nonlocal best
         if epoch % config.train.val_every and epoch != config.train.epochs:
             return {}
-        batch_size = config.evaluation.batch_size
-        embeddings = extract(method, images, modalities, device=fabric.device, batch_size=batch_size, progress=False)
+        embeddings = extract(
+            method,
+            images,
+            modalities,
+            device=fabric.device,
+            batch_size=config.evaluation.batch_size,
+            precision=config.evaluation.precision,
+            progress=False,
+        )
         row: dict[str, float] = {}
         for direction in Direction:
             trial = rules[direction].trials[0]

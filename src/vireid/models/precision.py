@@ -2,10 +2,14 @@
 
 import platform
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from vireid.errors import InputError
+
+Precision = Literal["32-true", "bf16-mixed"]
+AnyPrecision = Literal["auto", Precision]
 
 EXPECTED = "expected auto, cpu, cuda, cuda:<index> or mps"
 
@@ -24,7 +28,12 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def fastest_precision(device: torch.device | str) -> str:
+def resolve_precision(precision: AnyPrecision, device: torch.device | str) -> Precision:
+    """The precision of a name; `auto` is the device's fastest."""
+    return fastest_precision(device) if precision == "auto" else precision
+
+
+def fastest_precision(device: torch.device | str) -> Precision:
     """`bf16-mixed` where the device computes in bf16, else `32-true`.
 
     A CPU without AMX or AVX512-BF16 emulates bf16 and is slower with it than in 32 bits.

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from vireid.data.augment import AugmentConfig
 from vireid.data.samplers import CrossModalPKSampler
 from vireid.errors import InputError, Stopped
 from vireid.methods.base import Method
-from vireid.models.precision import fastest_precision, resolve_device
+from vireid.models.precision import AnyPrecision, resolve_device, resolve_precision
 from vireid.sample import Batch
 from vireid.training import checkpoint
 from vireid.training.batches import Destination, TrainingSet, batches
@@ -54,7 +54,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    precision: AnyPrecision = "auto"
     channels_last: bool = True
     clip_grad_norm: float | None = Field(None, gt=0)
     checkpoint_every: int = Field(5, ge=1)
@@ -67,7 +67,7 @@ class Interrupted(Stopped):
     """Training was stopped by a signal after it wrote its checkpoint."""
 
 
-def launch_fabric(device: str, precision: str) -> Fabric:
+def launch_fabric(device: str, precision: AnyPrecision) -> Fabric:
     """Fabric on `device` (`auto`, `cpu`, `cuda`, `cuda:1`); several processes when started by torchrun.
 
     `auto` precision is bf16 where the device computes in it, 32 bits elsewhere.
@@ -77,7 +77,7 @@ def launch_fabric(device: str, precision: str) -> Fabric:
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     devices: int | list[int] = processes if place.index is None else [place.index]
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
-    chosen: Any = fastest_precision(accelerator) if precision == "auto" else precision
+    chosen = resolve_precision(precision, accelerator)
     # Its remarks on precision would stand before every error message.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # In a stage of a method, or where a loss has a factor of 0, parameters may rest without a gradient.
