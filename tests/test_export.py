@@ -101,7 +101,7 @@ def test_shared_weights_are_stored_once(run, file):
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_batches_of_any_size_and_mixture(run, file, runtime):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
-    embedder, torch_embedder = OnnxEmbedder(file, runtime, threads=1), load(run, device="cpu")
+    embedder, torch_embedder = OnnxEmbedder(file, runtime, threads=1), load(run, device="cpu", precision="32-true")
     for number, kinds in enumerate(BATCHES):
         pixels, kinds = crops(len(kinds), number), np.array(kinds)
         got, expected = embedder.embed_pixels(pixels, kinds), torch_embedder.embed_pixels(torch.tensor(pixels), kinds)

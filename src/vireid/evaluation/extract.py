@@ -74,11 +74,14 @@ def extract(
         starts = range(0, count, batch_size)
         for start in tqdm(starts, "embed", unit="batch", disable=not progress or len(starts) < 2, leave=False):
             indices = np.arange(start, min(start + batch_size, count))
-            pixels = normalize(_gather(images, indices).to(device)).contiguous(memory_format=layout)
-            rows.append(method.embed(pixels, kinds[start : start + batch_size].to(device)).float().cpu())
+            read = _gather(images, indices)
+            if device.type == "cuda":
+                read = read.pin_memory()  # so that the next batch is read while this one is computed
+            pixels = normalize(read.to(device, non_blocking=True)).contiguous(memory_format=layout)
+            rows.append(method.embed(pixels, kinds[start : start + batch_size].to(device)).float())
     if not rows:
         return np.empty((0, 0), np.float32)
-    embeddings: npt.NDArray[np.float32] = torch.cat(rows).numpy()
+    embeddings: npt.NDArray[np.float32] = torch.cat(rows).cpu().numpy()
     return embeddings
 
 

@@ -74,9 +74,7 @@ class Config(BaseModel):
     weights: str = Field("imagenet", description="imagenet, default, none, or the path of a state dict")
     split: int = Field(1, ge=0, le=4, description="number of modality-specific stages")
     bn_specific: tuple[Stage | Literal["neck"], ...] = Field((), description="stages with one BatchNorm per modality")
-    last_stride: Literal[1, 2] = Field(
-        1, description="of the last stage; 2 makes larger images as fast, and wants 64x32 or more"
-    )
+    last_stride: Literal[1, 2] = Field(1, description="of the last stage; 2 makes larger images as fast")
     pool: Literal["avg", "gem"] = "avg"
     gem_p: float = Field(3.0, ge=1, le=20)
     learn_p: bool = False
