@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from timing import in_turns, median, rates, run
+from timing import in_turns, median, memory, rates, run
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -83,16 +83,10 @@ class Pairs(Dataset):
         return self.visible(self.pixels[index % half]), self.infrared(self.pixels[half + index % half])
 
 
-def anonymous_memory() -> float:
-    """Memory of this process in GB that no file stands behind: what the system cannot take back."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(fields["RssAnon"].split()[0]) / 1e6
-
-
 def measure(turns: int = 5, steps: int = 60, images: int = 3000) -> dict[str, Any]:
     """Images a second of each pipeline and setting."""
-    report: dict[str, Any] = {"rates": rates(), "rows": {}}
     rng, batch = np.random.default_rng(0), 2 * IDENTITIES * EACH
+    report: dict[str, Any] = {"rates": rates(), "size": [HEIGHT, WIDTH], "batch": batch, "rows": {}}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "pixels.npy"
         np.save(file, rng.integers(0, 256, (images, 3, HEIGHT, WIDTH), np.uint8))
@@ -101,7 +95,7 @@ def measure(turns: int = 5, steps: int = 60, images: int = 3000) -> dict[str, An
         pids = np.arange(images) % (images // 2) // 10
         data = TrainingSet(DecodedImages(mapped, [], np.ones(images, bool)), pids, kinds)
         sampler = CrossModalPKSampler(pids, kinds, identities=IDENTITIES, images_per_modality=EACH, seed=0, steps=steps)
-        before = anonymous_memory()
+        before = memory("RssAnon")
 
         def ours(config: AugmentConfig) -> None:
             for _ in batches(data, enumerate(sampler), config, Destination(torch.device("cpu")), seed=0, epoch=0):
@@ -109,7 +103,7 @@ def measure(turns: int = 5, steps: int = 60, images: int = 3000) -> dict[str, An
 
         for config in CONFIGS.values():
             ours(config)
-        report["memory taken, GB"] = anonymous_memory() - before
+        report["memory taken, GB"] = memory("RssAnon") - before
         report["decoded images, GB"] = mapped.nbytes / 1e9
         channels_last = np.ascontiguousarray(mapped.transpose(0, 2, 3, 1))
 

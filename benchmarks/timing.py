@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import platform
 import pstats
-import resource
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
@@ -64,14 +64,22 @@ def in_child(function: Callable[..., Any], *arguments: Any, as_command: bool = T
 
 def _with_peak(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     result = function(*arguments)
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return result, memory("VmHWM")
+
+
+def memory(field: str) -> float:
+    """This process' memory in GB: `VmHWM` is the most it ever held, `RssAnon` what no file stands behind now."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[field].split()[0]) * 1024 / 1e9
 
 
 def shares(action: Callable[[], Any], most: int = 6) -> dict[str, float]:
     """Where a call's time goes: the functions with most time of their own, and their share."""
     profile = cProfile.Profile()
     profile.runcall(action)
-    own = {_named(place): values[2] for place, values in pstats.Stats(profile).stats.items()}
+    own: dict[str, float] = defaultdict(float)
+    for place, values in pstats.Stats(profile).stats.items():
+        own[_named(place)] += values[2]
     total = sum(own.values())
     return {name: own[name] / total for name in sorted(own, key=lambda name: -own[name])[:most]}
 

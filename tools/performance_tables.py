@@ -150,7 +150,8 @@ def inputs() -> str:
     """The input pipeline."""
     content = _read("input")
     # A byte of each value is read and four are written.
-    limit = content["rates"]["copy"] / (5 * 3 * 288 * 144)
+    height, width = content["size"]
+    limit = content["rates"]["copy"] / (5 * 3 * height * width)
     rows = [
         [
             name,
@@ -163,8 +164,9 @@ def inputs() -> str:
     ]
     columns = ("augmentation", "torchvision, two workers", "vireid", "ratio", "memory's limit")
     note = (
-        "Images a second of 288x144, delivered in batches of 64. The limit: reading each value as a byte and writing "
-        f"it as a float, once. {content['decoded images, GB']:.2f} GB of decoded images lay in a mapped file; the "
+        f"Images a second of {height}x{width}, in batches of {content['batch']}. The limit: reading each value as a "
+        f"byte and writing it as a float, once. {content['decoded images, GB']:.2f} GB of decoded images "
+        f"lay in a mapped file; the "
         f"process took {content['memory taken, GB']:.2f} GB of memory of its own. {_on(content)}."
     )
     return _noted(_table(columns, rows), note)
@@ -200,8 +202,8 @@ def training() -> str:
         "peak memory",
     )
     note = (
-        f"vireid in {content['precision']}. Loop alone: reading and augmenting the images, checks, logs and "
-        f"checkpoints. Where a step's time goes, by PyTorch's operators: {'; '.join(wheres)}."
+        f"Medians; vireid in {content['precision']}. Loop alone: reading and augmenting the images, checks and logs, "
+        f"without a checkpoint. Where a step's time goes, by PyTorch's operators: {'; '.join(wheres)}."
     )
     return _noted(_table(columns, rows), note)
 
@@ -230,4 +232,4 @@ def growth() -> str:
     for name, found in _read("growth")["growth"].items():
         sizes = [f"{int(size):,}: {_time(seconds)}" for size, seconds in found["seconds"].items()]
         rows.append([name, *sizes, f"{found['exponent']:.2f}"])
-    return "\n".join(_table(("", *["size: time"] * 4, "exponent"), rows))
+    return "\n".join(_table(("", *["size: time"] * (len(rows[0]) - 2), "exponent"), rows))

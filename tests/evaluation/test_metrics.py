@@ -152,6 +152,12 @@ def test_tensors_and_lists(kind):
     assert found.mean_ap == pytest.approx((1 + 2 / 3) / 2)
 
 
+@pytest.mark.parametrize("kind", [np.longdouble, ">f8", np.int32, np.float16])
+def test_numbers_of_other_kinds(kind):
+    found = retrieval_metrics(np.array([[2, 1, 3]], kind), [3], [1, 3, 3])
+    assert found.mean_ap == pytest.approx((1 + 2 / 3) / 2)
+
+
 def test_infinite_distances_count_and_queries_without_a_match_do_not():
     found = retrieval_metrics([[np.inf, 0.0], [0.0, 1.0]], [1, 99], [1, 2], max_rank=2)
     assert found.num_valid_queries == 1

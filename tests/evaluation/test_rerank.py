@@ -153,6 +153,20 @@ def test_what_rounding_would_change_is_settled_in_64_bits(monkeypatch):
     assert np.abs(k_reciprocal(query, gallery, k1=5, k2=3) - expected).max() > 1e-2
 
 
+def test_a_program_that_allows_rough_products_gets_the_same(recipes):
+    query, gallery, *_ = recipes.rerank_features(40, 40, 20, 5, 64)
+    query, gallery = query.astype(np.float32), gallery.astype(np.float32)
+    exact = k_reciprocal(query, gallery), distances(query, gallery)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = k_reciprocal(query, gallery), distances(query, gallery)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    np.testing.assert_array_equal(found[0], exact[0])
+    np.testing.assert_array_equal(found[1], exact[1])
+
+
 @pytest.mark.parametrize(
     ("query", "gallery", "options", "message"),
     [

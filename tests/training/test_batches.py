@@ -35,9 +35,8 @@ def drawn(steps=4, size=6):
 
 
 def test_a_batch_holds_the_images_of_its_indices_in_order(data):
-    for (step, indices), (number, batch) in zip(
-        drawn(), batches(data, drawn(), OFF, Destination(CPU), seed=0, epoch=0)
-    ):
+    made = batches(data, drawn(), OFF, Destination(CPU), seed=0, epoch=0)
+    for (step, indices), (number, batch) in zip(drawn(), made, strict=True):
         assert step == number
         torch.testing.assert_close(batch.images, normalize(torch.from_numpy(data.images.pixels[indices])))
         assert batch.pids.tolist() == [index // 5 for index in indices]

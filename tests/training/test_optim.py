@@ -62,3 +62,29 @@ def test_every_group_has_its_share_of_the_rate_and_the_same_decay(name, kind):
 def test_sgd_is_nesterov_momentum_by_default():
     (group, _) = build_optimizer(Parts(), OptimizerConfig()).param_groups
     assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 5e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_part_may_learn_later_and_lie_otherwise_in_memory(name):
+    """As the stages of a method and a resumed run do; the steps are those of PyTorch's plain loop."""
+    torch.manual_seed(0)
+    gradients = torch.randn(4, 2, 2, 2, 3, 3)
+
+    def train(layout, plain):
+        parameters = [nn.Parameter(torch.ones(2, 2, 3, 3).contiguous(memory_format=layout)) for _ in range(2)]
+        method = Parts()
+        method.trunk, method.head = (nn.ParameterList([parameter]) for parameter in parameters)
+        optimizer = build_optimizer(method, OptimizerConfig(name=name, lr=0.1))
+        for group in optimizer.param_groups:
+            group["foreach"] = group["foreach"] and not plain
+        optimizer.param_groups[0]["params"] += optimizer.param_groups.pop()["params"]
+        for step, pair in enumerate(gradients):
+            for parameter, gradient in zip(parameters[: 1 + step // 2], pair, strict=False):
+                parameter.grad = gradient.clone()
+            optimizer.step()
+        return torch.stack([parameter.detach() for parameter in parameters])
+
+    expected = train(torch.contiguous_format, plain=True)
+    assert not torch.equal(expected[1], torch.ones(2, 2, 3, 3))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.testing.assert_close(train(layout, plain=False), expected)

@@ -18,8 +18,8 @@ from vireid.cli import gallery
 from vireid.errors import InputError, Stopped
 from vireid.version import __version__
 
-# Read when torch is imported. Spinning threads ruin each other where cores are shared; with large pages of memory
-# training and embedding on a CPU are faster by a tenth.
+# To be set before torch is imported. Spinning threads ruin each other where cores are shared; with large pages of
+# memory training and embedding on a CPU are faster.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
 
 app = typer.Typer(

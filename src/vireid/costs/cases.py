@@ -14,7 +14,7 @@ from vireid.costs.measure import Compared, Profile, Setting, compare, count
 from vireid.embedder import without_download
 from vireid.errors import InputError
 from vireid.methods.base import Method
-from vireid.models.precision import fastest_precision, resolve_device
+from vireid.models.precision import resolve_device, resolve_precision
 
 IDENTITIES = 395  # of SYSU-MM01; their classifiers are counted apart
 STEP_IMAGES = 16  # a comparison holds its methods at once and must end in minutes on a CPU
@@ -197,7 +197,7 @@ def _setting(cases: Sequence[Case], images: int | None, repeats: int, device: st
         embedding_batch=images or (EMBEDDING_BATCH if single else STEP_IMAGES),
         repeats=repeats,
         device=str(place),
-        precision=fastest_precision(place) if config.train.precision == "auto" else config.train.precision,
+        precision=resolve_precision(config.train.precision, place),
         channels_last=config.train.channels_last,
     )
 

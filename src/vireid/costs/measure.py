@@ -189,7 +189,7 @@ def _random_batch(size: int, setting: Setting, layout: torch.memory_format) -> B
 def _training_step(method: Method, batch: Batch, precision: str) -> Callable[[], None]:
     parameters = [parameter for group in method.parameter_groups() for parameter in group["params"]]
     # The rate is tiny: random images must not drive the weights to infinity while the clock runs.
-    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(parameters, lr=1e-6, momentum=0.9, nesterov=True, foreach=True)
     method.train()
     method.start_epoch(LAST_EPOCH, LAST_EPOCH + 1)
 

@@ -117,8 +117,14 @@ def place(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> 
     return crop_and_flip(images, config.pad, config.flip, generator)
 
 
-def recolor(images: Tensor, modalities: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """All the rest, which changes what a pixel holds; as `augment`."""
+def recolor(
+    images: Tensor,
+    modalities: Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    out: Tensor | None = None,
+) -> Tensor:
+    """All the rest, which changes what a pixel holds; as `augment`, written to a contiguous `out` if there is one."""
     visible = modalities == Modality.VISIBLE
     # All that is linear in a pixel's colour, normalisation too, is one matrix of its image and one pass.
     pixels, mixture = images.float(), torch.eye(3, device=images.device) / 255
@@ -137,7 +143,7 @@ def recolor(images: Tensor, modalities: Tensor, config: AugmentConfig, generator
     if config.blur:
         pixels = blur(pixels, ~visible, config.blur, config.blur_sigma, generator)
     mean, std = (torch.tensor(values, device=images.device)[:, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    pixels = _mixed(pixels, mixture / std, -mean / std)
+    pixels = _mixed(pixels, mixture / std, -mean / std, out)
     return erase(pixels, config, generator) if config.erase else pixels
 
 
@@ -201,11 +207,12 @@ def exchange(visible: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
     return torch.where(visible[:, None, None], cases[case], same)
 
 
-def _mixed(pixels: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
+def _mixed(pixels: Tensor, matrix: Tensor, offset: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Colours times a matrix `(3, 3)` or one of each image `(N, 3, 3)`, plus an offset `(3, 1)`."""
-    if offset is None:
-        offset = pixels.new_zeros(1)
-    return torch.baddbmm(offset, matrix.expand(len(pixels), 3, 3), pixels.flatten(2)).view_as(pixels)
+    out = torch.empty_like(pixels) if out is None else out
+    offset = pixels.new_zeros(1) if offset is None else offset
+    torch.baddbmm(offset, matrix.expand(len(pixels), 3, 3), pixels.flatten(2), out=out.flatten(2))
+    return out
 
 
 def _luma(device: torch.device) -> Tensor:
@@ -258,14 +265,13 @@ def erase(normalised: Tensor, config: AugmentConfig, generator: torch.Generator)
     rows, columns = rows.gather(1, first), columns.gather(1, first)
     place = torch.rand(2, number, 1, generator=generator, device=normalised.device)
     top, left = (place[0] * (height - rows + 1)).int(), (place[1] * (width - columns + 1)).int()
-    y, x = torch.arange(height, device=normalised.device), torch.arange(width, device=normalised.device)
-    in_rows, in_columns = (y >= top) & (y < top + rows), (x >= left) & (x < left + columns)
-    chosen = _coin(normalised, config.erase, generator)[:, :, 0, 0] & fits.any(1, keepdim=True)
-    # 1 inside, else 0, and products of numbers: choosing between two images by a mask takes several times as long.
-    rows_inside, columns_inside = (in_rows & chosen).float()[:, None, :, None], in_columns.float()[:, None, None, :]
-    normalised.mul_(torch.addcmul(normalised.new_ones(1), rows_inside, columns_inside, value=-1))
-    if config.fill == "means":
-        normalised.add_(rows_inside * columns_inside * _channels(IMAGENET_MEAN, normalised))
+    chosen = _coin(normalised, config.erase, generator)[:, 0, 0] & fits.any(1, keepdim=True)
+    fill = _channels(IMAGENET_MEAN, normalised)[0] if config.fill == "means" else 0.0
+    # A mask for all images would take several times as long as writing the few rectangles.
+    boxes = torch.cat([chosen, top, rows, left, columns], 1).tolist()
+    for image, (is_chosen, y, tall, x, wide) in zip(normalised, boxes, strict=True):
+        if is_chosen:
+            image[:, y : y + tall, x : x + wide] = fill
     return normalised
 
 

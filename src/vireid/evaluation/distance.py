@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vireid.errors import InputError
+from vireid.models.precision import exact_products
 
 
 def distances(
@@ -31,8 +32,9 @@ def distances(
         raise InputError(
             f"embeddings have shapes {tuple(query.shape)} and {tuple(gallery.shape)}; expected (Q, D) and (G, D)"
         )
-    right = as_tensor(gallery)
-    cosine = as_tensor(query).to(right.device) @ right.T
+    right = as_tensor(gallery).float()
+    with exact_products():
+        cosine = as_tensor(query).to(right) @ right.T
     result: npt.NDArray[np.float32] = cosine.neg_().add_(1).cpu().numpy()
     return result
 

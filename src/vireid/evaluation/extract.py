@@ -18,6 +18,8 @@ from vireid.errors import InputError
 from vireid.methods.base import Method
 from vireid.models.precision import AnyPrecision, Precision, resolve_precision
 
+CPU_BATCH = 16  # more are slower: their maps no longer fit near the processor
+
 
 class ImageSource(Protocol):
     """Decoded images that can be taken by index, such as `DecodedImages`."""
@@ -49,7 +51,7 @@ def extract(
         images: an image source, or uint8 images `(N, 3, H, W)`.
         modalities: `(N,)` values of `Modality`.
         device: where to compute.
-        batch_size: images at once; changes speed and memory only.
+        batch_size: images at once, on a CPU at most 16; changes speed and memory only.
         precision: `32-true`, `bf16-mixed`, faster where the device computes in bf16 and good to about 1
             percent, or `auto`, the faster of the two.
         progress: show a bar, if there is more than one batch.
@@ -67,6 +69,9 @@ def extract(
     device = torch.device(device)
     precision = resolve_precision(precision, device)
     kinds = torch.as_tensor(np.asarray(modalities), dtype=torch.int64)
+    at_once = device.type == "cuda"
+    if device.type == "cpu":
+        batch_size = min(batch_size, CPU_BATCH)
     layout = torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
     rows: list[Tensor] = []
     method.to(device)
@@ -75,13 +80,16 @@ def extract(
         for start in tqdm(starts, "embed", unit="batch", disable=not progress or len(starts) < 2, leave=False):
             indices = np.arange(start, min(start + batch_size, count))
             read = _gather(images, indices)
-            if device.type == "cuda":
-                read = read.pin_memory()  # so that the next batch is read while this one is computed
-            pixels = normalize(read.to(device, non_blocking=True)).contiguous(memory_format=layout)
-            rows.append(method.embed(pixels, kinds[start : start + batch_size].to(device)).float())
+            if at_once:  # so that the next batch is read while this one is computed
+                read = read if read.is_cuda else read.pin_memory()
+            pixels = normalize(read.to(device, non_blocking=at_once)).contiguous(memory_format=layout)
+            found = method.embed(pixels, kinds[start : start + batch_size].to(device))
+            rows.append(found.float().to("cpu", non_blocking=at_once))
+    if at_once:
+        torch.cuda.synchronize(device)
     if not rows:
         return np.empty((0, 0), np.float32)
-    embeddings: npt.NDArray[np.float32] = torch.cat(rows).cpu().numpy()
+    embeddings: npt.NDArray[np.float32] = torch.cat(rows).numpy()
     return embeddings
 
 

@@ -72,7 +72,7 @@ def retrieval_metrics(
     with its last value.
 
     Args:
-        distances: `(Q, G)`, small means similar; infinite entries are allowed, NaN is not.
+        distances: `(Q, G)`, small means similar; infinite entries are allowed, NaN only where it does not count.
         query_ids: `(Q,)` identities.
         gallery_ids: `(G,)` identities.
         ignore: `(Q, G)`, true where the query must not see the gallery image; it then takes no position
@@ -105,7 +105,7 @@ def query_scores(
     """Scores of queries with distances `(Q, G)`, as `retrieval_metrics`; queries without a match are left out."""
     if cmc_unit not in ("identity", "image"):
         raise InputError(f"cmc_unit '{cmc_unit}': expected identity or image")
-    if not np.issubdtype(distances.dtype, np.floating):
+    if distances.dtype not in (np.float16, np.float32, np.float64):
         distances = distances.astype(np.float64)
     people = _by_identity(gallery_ids)
     parts = [

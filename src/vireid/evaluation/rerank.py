@@ -17,6 +17,7 @@ from torch import Tensor
 from vireid.errors import InputError
 from vireid.evaluation.distance import as_tensor, blocks
 from vireid.evaluation.metrics import BoolArray, FloatArray, IntArray
+from vireid.models.precision import exact_products
 
 # Entries of the distance matrix that are computed at once; smaller blocks would slow the matrix product down.
 DISTANCE_BLOCK = 16_000_000
@@ -56,8 +57,7 @@ def k_reciprocal(
             range.
     """
     left, right = as_tensor(query), as_tensor(gallery)
-    _check(left, right, k1, k2, lambda_value)
-    result = np.empty((len(left), len(right)), np.float32)
+    result = np.empty((*left.shape[:1], *right.shape[:1]), np.float32)
     for rows, block in k_reciprocal_blocks(left, right, k1=k1, k2=k2, lambda_value=lambda_value, apart=apart):
         result[rows] = block
     return result
@@ -106,7 +106,8 @@ def _squared_norms(features: Tensor) -> Tensor:
 
 def _squared_distances(left: Tensor, right: Tensor, right_norms: Tensor) -> Tensor:
     """`(B, N)` of rows `(B, D)` and `(N, D)`."""
-    result = torch.addmm(right_norms, left, right.T, alpha=-2)
+    with exact_products():
+        result = torch.addmm(right_norms, left, right.T, alpha=-2)
     result += _squared_norms(left)[:, None]
     return result.clamp_(min=0)
 

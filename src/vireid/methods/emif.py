@@ -39,6 +39,7 @@ from vireid.losses.weighted_triplet import weighted_triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.pooling import GeM
+from vireid.models.precision import through
 from vireid.models.two_stream_resnet import SharedStage, Stage, TwoStreamResNet
 from vireid.sample import Batch, Modality
 
@@ -108,7 +109,7 @@ class Branch(nn.Module):
             modalities: `(n,)`.
         """
         if self.layer4 is not None:
-            features = self.pool(self.layer4(maps))
+            features = self.pool(through(self.layer4, maps))
         else:
             assert self.head is not None
             features = self.head(pooled)

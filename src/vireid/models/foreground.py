@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vireid.models.precision import through
+
 WIDTH = 24  # channels at half the image's size
 
 
@@ -45,8 +47,8 @@ class Foreground(nn.Module):
         """Logits `(B, 1, ceil(H/2), ceil(W/2))` of the person's share of each cell, for images `(B, 3, H, W)`."""
         half = self.down1(images)
         quarter = self.down2(half)
-        eighth = self.down3(quarter)
-        x = self.up3(_joined(self.down4(eighth), eighth))
+        eighth = through(self.down3, quarter)
+        x = self.up3(_joined(through(self.down4, eighth), eighth))
         x = self.up2(_joined(x, quarter))
         logits: Tensor = self.last(self.up1(_joined(x, half)))
         return logits

@@ -1,10 +1,13 @@
 """What computes, and in which number formats."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from vireid.errors import InputError
 
@@ -45,6 +48,33 @@ def fastest_precision(device: torch.device | str) -> Precision:
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     fast = kind == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
     return "bf16-mixed" if fast else "32-true"
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Matrix products of 32-bit numbers are computed in 32 bits, whatever the program allows elsewhere."""
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(allowed)
+
+
+# Width of a map up to which PyTorch's bf16 convolutions on CPUs are wrong: 3 x 3 with a stride of 2 reads memory that
+# nobody wrote. In f32 they are right, and wider maps are right in both.
+NARROW = 2
+
+
+def through(body: nn.Module, x: Tensor) -> Tensor:
+    """What a module makes of a map `(B, C, h, w)` or of features `(B, C)`; of a narrow map on a CPU in 32 bits."""
+    narrow = x.ndim == 4 and x.shape[3] <= NARROW
+    if narrow and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            exact: Tensor = body(x.float())
+        return exact
+    features: Tensor = body(x)
+    return features
 
 
 def device_name(device: torch.device | str) -> str:

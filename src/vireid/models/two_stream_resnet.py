@@ -15,27 +15,12 @@ from torch import Tensor, nn
 
 from vireid.errors import InputError
 from vireid.models.non_local import NonLocal
+from vireid.models.precision import through
 from vireid.models.weights import load_weights, shipped_trunk
 from vireid.sample import Modality
 
 Stage = Literal["stem", "layer1", "layer2", "layer3", "layer4"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-
-
-# Width of a map up to which PyTorch's bf16 convolutions on CPUs are wrong: 3 x 3 with a stride of 2 reads memory that
-# nobody wrote. In f32 they are right, and wider maps are right in both.
-NARROW = 2
-
-
-def _through(body: nn.Module, x: Tensor) -> Tensor:
-    """A stage's body on a map `(B, C, h, w)` or on features `(B, C)`."""
-    narrow = x.ndim == 4 and x.shape[3] <= NARROW
-    if narrow and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-        with torch.autocast("cpu", enabled=False):
-            exact: Tensor = body(x.float())
-        return exact
-    features: Tensor = body(x)
-    return features
 
 
 class SharedStage(nn.Module):
@@ -47,7 +32,7 @@ class SharedStage(nn.Module):
 
     def forward(self, x: Tensor, modalities: Tensor) -> Tensor:
         """`(B, C, h, w)` to `(B, C', h', w')`."""
-        return _through(self.body, x)
+        return through(self.body, x)
 
 
 class TwoStreamStage(nn.Module):
@@ -64,10 +49,10 @@ class TwoStreamStage(nn.Module):
         infrared = (modalities == Modality.INFRARED).nonzero().squeeze(1)
         assert len(visible) + len(infrared) == len(x), "a row's modality is neither visible nor infrared"
         if len(infrared) == 0:
-            return _through(self.visible, x)
+            return through(self.visible, x)
         if len(visible) == 0:
-            return _through(self.infrared, x)
-        streams = torch.cat([_through(self.visible, x[visible]), _through(self.infrared, x[infrared])])
+            return through(self.infrared, x)
+        streams = torch.cat([through(self.visible, x[visible]), through(self.infrared, x[infrared])])
         return streams[torch.cat([visible, infrared]).argsort()]
 
 

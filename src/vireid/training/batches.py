@@ -90,14 +90,14 @@ def batches(
         words = np.random.SeedSequence([seed, epoch, step, to.rank]).generate_state(2)
         torch.manual_seed(int(words[0]))
         generator = torch.Generator(device=to.device).manual_seed(int(words[1]))
-        images = images.to(to.device, non_blocking=True)
+        images = images.to(to.device, non_blocking=images.is_pinned())
         pids, modalities = (torch.from_numpy(each[indices]).to(to.device) for each in (data.pids, data.modalities))
         pixels = torch.empty_like(images[:, :3], dtype=torch.float32, memory_format=torch.contiguous_format)
         masks = None if data.masks is None else torch.empty_like(pixels[:, :1])
         for start in range(0, len(images), PIECE):
             piece = slice(start, start + PIECE)
             moved = place(images[piece], augmentation, generator)
-            pixels[piece] = recolor(moved[:, :3], modalities[piece], augmentation, generator)
+            recolor(moved[:, :3], modalities[piece], augmentation, generator, out=pixels[piece])
             if masks is not None:
                 masks[piece] = moved[:, 3:].float() / 255
         return Batch(pixels, pids, modalities, masks)

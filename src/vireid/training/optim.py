@@ -66,14 +66,14 @@ def build_optimizer(method: Method, config: OptimizerConfig) -> torch.optim.Opti
     """
     groups = [{**group, "lr": config.lr * group["lr_scale"]} for group in method.parameter_groups()]
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, foreach=True)
     return torch.optim.SGD(
         groups,
         lr=config.lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.nesterov,
-        fused=True,  # one pass over all parameters
+        foreach=True,  # fused, it would want a gradient of every parameter from the first step on
     )
 
 
