@@ -56,7 +56,7 @@ def measure(
     turns: int = 3,
     galleries: tuple[int, ...] = (12_500, 25_000, 50_000, 100_000),
     reranked: tuple[int, ...] = (1250, 2500, 5000, 10_000),
-    rows: tuple[int, ...] = (25_000, 50_000, 100_000, 200_000),
+    rows: tuple[int, ...] = (100_000, 160_000, 250_000, 400_000),
 ) -> dict[str, Any]:
     """Every size of every kind."""
     found = {

@@ -116,6 +116,7 @@ def compare(turns: int, steps: int, images: int) -> dict[str, Any]:
                 num_workers=WORKERS,
                 collate_fn=lambda rows: torch.stack([image for kind in zip(*rows, strict=True) for image in kind]),
                 persistent_workers=True,
+                multiprocessing_context="fork",  # as on Linux in a script
             )
 
             def theirs(loader: Any = loader) -> None:
