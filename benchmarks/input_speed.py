@@ -91,8 +91,9 @@ def compare(turns: int, steps: int, images: int) -> dict[str, Any]:
     report: dict[str, Any] = {"size": [HEIGHT, WIDTH], "batch": batch, "rows": {}}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "pixels.npy"
-        np.save(file, rng.integers(0, 256, (images, 3, HEIGHT, WIDTH), np.uint8))
-        mapped = np.load(file, mmap_mode="r")
+        mapped = np.lib.format.open_memmap(file, "w+", np.uint8, (images, 3, HEIGHT, WIDTH))
+        for image in mapped:  # one by one: memory that is freed here would be taken again below, unseen
+            image[:] = rng.integers(0, 256, image.shape, np.uint8)
         kinds = np.repeat([0, 1], [images // 2, images - images // 2])
         pids = np.arange(images) % (images // 2) // 10
         data = TrainingSet(DecodedImages(mapped, [], np.ones(images, bool)), pids, kinds)
