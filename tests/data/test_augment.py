@@ -15,6 +15,7 @@ from vireid.data.augment import (
     jitter,
     normalize,
     place,
+    recolor,
     zoom,
 )
 from vireid.sample import Modality
@@ -92,6 +93,15 @@ def test_the_generator_decides(images, modalities):
     assert first.shape == images.shape
     assert first.dtype == torch.float32
     assert first.isfinite().all()
+
+
+def test_the_layout_in_memory_changes_nothing(images, modalities):
+    other = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(
+        augment(other, modalities, STRONG, generator()), augment(images, modalities, STRONG, generator())
+    )
+    first, second = (recolor(each, modalities, STRONG, generator()) for each in (images, other))
+    assert torch.equal(first, second)
 
 
 def test_the_input_is_left_alone(images, modalities):

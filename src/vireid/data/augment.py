@@ -209,7 +209,8 @@ def exchange(visible: Tensor, gray: bool, generator: torch.Generator) -> Tensor:
 
 def _mixed(pixels: Tensor, matrix: Tensor, offset: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """Colours times a matrix `(3, 3)` or one of each image `(N, 3, 3)`, plus an offset `(3, 1)`."""
-    out = torch.empty_like(pixels) if out is None else out
+    if out is None:
+        out = torch.empty_like(pixels, memory_format=torch.contiguous_format)
     offset = pixels.new_zeros(1) if offset is None else offset
     torch.baddbmm(offset, matrix.expand(len(pixels), 3, 3), pixels.flatten(2), out=out.flatten(2))
     return out

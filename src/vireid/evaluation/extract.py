@@ -69,7 +69,7 @@ def extract(
     device = torch.device(device)
     precision = resolve_precision(precision, device)
     kinds = torch.as_tensor(np.asarray(modalities), dtype=torch.int64)
-    at_once = device.type == "cuda"
+    overlaps = device.type == "cuda"
     if device.type == "cpu":
         batch_size = min(batch_size, CPU_BATCH)
     layout = torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
@@ -80,12 +80,12 @@ def extract(
         for start in tqdm(starts, "embed", unit="batch", disable=not progress or len(starts) < 2, leave=False):
             indices = np.arange(start, min(start + batch_size, count))
             read = _gather(images, indices)
-            if at_once:  # so that the next batch is read while this one is computed
+            if overlaps:  # so that the next batch is read while this one is computed
                 read = read if read.is_cuda else read.pin_memory()
-            pixels = normalize(read.to(device, non_blocking=at_once)).contiguous(memory_format=layout)
+            pixels = normalize(read.to(device, non_blocking=overlaps)).contiguous(memory_format=layout)
             found = method.embed(pixels, kinds[start : start + batch_size].to(device))
-            rows.append(found.float().to("cpu", non_blocking=at_once))
-    if at_once:
+            rows.append(found.float().to("cpu", non_blocking=overlaps))
+    if overlaps:
         torch.cuda.synchronize(device)
     if not rows:
         return np.empty((0, 0), np.float32)
