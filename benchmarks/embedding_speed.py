@@ -9,8 +9,8 @@ plain PyTorch f32. Needs the packages of `vireid[onnx,openvino]`.
 import argparse
 import json
 import os
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from refusal import refusing
-from tqdm import tqdm
+from timing import in_turns
 
 from vireid.atomic import require_writable, write_text
 from vireid.data import synthvi
@@ -72,19 +72,6 @@ def read_crops(count: int, height: int, width: int) -> tuple[np.ndarray, np.ndar
     return pixels, np.array([sample.modality for sample in chosen], np.int64)
 
 
-def measure(ways: dict[str, Way], pixels: np.ndarray, kinds: np.ndarray, turns: int) -> dict[str, list[float]]:
-    """Seconds of every turn of each way, after one that does not count."""
-    for way in ways.values():
-        way(pixels, kinds)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in tqdm(range(turns), "turns", leave=False):
-        for name, way in ways.items():
-            started = time.perf_counter()
-            way(pixels, kinds)
-            seconds[name].append(time.perf_counter() - started)
-    return seconds
-
-
 def report_of(seconds: dict[str, list[float]], images: int, cosines: dict[str, float]) -> list[dict[str, Any]]:
     """A row per way: images per second (median, slowest, fastest turn), and the ratio to plain PyTorch f32."""
     plain = np.array(seconds[PLAIN])
@@ -120,7 +107,7 @@ def main() -> None:
             pixels, kinds = read_crops(settings.images, *size)
             expected = ways[PLAIN](pixels, kinds)
             cosines = {name: float((way(pixels, kinds) * expected).sum(1).min()) for name, way in ways.items()}
-            seconds = measure(ways, pixels, kinds, settings.turns)
+            seconds = in_turns({name: partial(way, pixels, kinds) for name, way in ways.items()}, settings.turns)
         rows = report_of(seconds, len(pixels), cosines)
         for row in rows:
             rate = f"{row['images_per_second']:8.1f} images/s ({row['slowest']:.1f} to {row['fastest']:.1f})"

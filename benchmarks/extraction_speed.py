@@ -5,13 +5,13 @@ and by `extract` in 32 bits and in the CPU's fastest precision, which galleries 
 the plain calls without the environment that the command `vireid` gives itself.
 """
 
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from timing import in_child, rates, run
+from timing import in_child, in_turns, rates, run
 from training_speed import build, load
 
 from vireid.costs.macs import count_macs
@@ -33,26 +33,21 @@ def plain(count: int, turns: int) -> tuple[list[float], npt.NDArray[np.float32]]
     """Seconds of each turn, and the embeddings."""
     method = build(load(NAME)).eval()
     pixels, kinds = map(torch.from_numpy, images_of(count))
-    seconds: list[float] = []
-    for _ in range(turns + 1):
-        started = time.perf_counter()
+
+    def embed() -> npt.NDArray[np.float32]:
         with torch.no_grad():
             parts = zip(pixels.split(BATCH), kinds.split(BATCH), strict=True)
-            rows = torch.cat([method.embed(normalize(part), kind) for part, kind in parts])
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:], rows.numpy()
+            return torch.cat([method.embed(normalize(part), kind) for part, kind in parts]).numpy()
+
+    return in_turns({"": embed}, turns)[""], embed()
 
 
 def ours(count: int, turns: int, precision: Any) -> tuple[list[float], npt.NDArray[np.float32]]:
     """The same by `extract`."""
-    method = build(load(NAME))
-    pixels, kinds = images_of(count)
-    seconds: list[float] = []
-    for _ in range(turns + 1):
-        started = time.perf_counter()
-        rows = extract(method, pixels, kinds, batch_size=BATCH, precision=precision, progress=False)
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:], rows
+    embed = partial(
+        extract, build(load(NAME)), *images_of(count), batch_size=BATCH, precision=precision, progress=False
+    )
+    return in_turns({"": embed}, turns)[""], embed()
 
 
 def measure(images: int = 256, turns: int = 3) -> dict[str, Any]:

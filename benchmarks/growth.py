@@ -12,22 +12,13 @@ from typing import Any
 
 import numpy as np
 from search import measure as search_gallery
-from timing import in_turns, run
+from timing import in_turns, people, run
 
 from vireid.evaluation.distance import distances
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.evaluation.rerank import k_reciprocal
 
 QUERIES, DIMENSIONS, IMAGES = 2000, 512, 20
-
-
-def people(count: int, identities: int, seed: int) -> tuple[Any, Any]:
-    """Embeddings around the directions of people, and whose they are."""
-    rng = np.random.default_rng(seed)
-    pids = rng.integers(0, identities, count)
-    rows = np.random.default_rng(0).standard_normal((identities, DIMENSIONS), np.float32)[pids]
-    rows += rng.standard_normal(rows.shape, np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True), pids
 
 
 def exponent(seconds: Mapping[int, float]) -> float:
@@ -37,8 +28,8 @@ def exponent(seconds: Mapping[int, float]) -> float:
 
 def evaluation(size: int, turns: int) -> float:
     """Seconds from embeddings to scores."""
-    gallery, gallery_ids = people(size, size // IMAGES, 1)
-    query, query_ids = people(QUERIES, size // IMAGES, 2)
+    gallery, gallery_ids = people(size, size // IMAGES, DIMENSIONS, seed=1)
+    query, query_ids = people(QUERIES, size // IMAGES, DIMENSIONS, seed=2)
 
     def action() -> None:
         retrieval_metrics(distances(query, gallery), query_ids, gallery_ids)
@@ -48,7 +39,7 @@ def evaluation(size: int, turns: int) -> float:
 
 def reranking(size: int, turns: int) -> float:
     """Seconds of `size` + `size` images."""
-    query, gallery = (people(size, size // IMAGES, seed)[0] for seed in (1, 2))
+    query, gallery = (people(size, size // IMAGES, DIMENSIONS, seed=seed)[0] for seed in (1, 2))
     return min(in_turns({"": lambda: k_reciprocal(query, gallery)}, turns)[""])
 
 

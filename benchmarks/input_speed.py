@@ -23,7 +23,7 @@ from torchvision import transforms
 from vireid.data.augment import IMAGENET_MEAN, IMAGENET_STD, LUMA, AugmentConfig
 from vireid.data.cache import DecodedImages
 from vireid.data.samplers import CrossModalPKSampler
-from vireid.training.batches import Destination, TrainingSet, batches
+from vireid.training.batches import TrainingSet, batches
 from vireid.training.memory import keep_freed_memory
 
 HEIGHT, WIDTH, PAD = 288, 144, 10
@@ -101,7 +101,7 @@ def compare(turns: int, steps: int, images: int) -> dict[str, Any]:
         before = memory("RssAnon")
 
         def ours(config: AugmentConfig) -> None:
-            for _ in batches(data, enumerate(sampler), config, Destination(torch.device("cpu")), seed=0, epoch=0):
+            for _ in batches(data, enumerate(sampler), config, torch.device("cpu"), seed=0, epoch=0):
                 pass
 
         for config in CONFIGS.values():

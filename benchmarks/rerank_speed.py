@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from timing import in_child, in_turns, median, rates, run, shares
+from timing import in_child, in_turns, median, people, rates, run, shares
 
 from vireid.evaluation.rerank import k_reciprocal, k_reciprocal_blocks
 
@@ -18,16 +18,9 @@ CASES = {"RegDB, 2060 + 2060": (2060, 2060), "SYSU-MM01, 3803 + 301": (3803, 301
 DIMENSIONS, SPREAD, IMAGES = 2048, 1.5, 10
 
 
-def people(count: int, seed: int) -> npt.NDArray[np.float32]:
-    """Embeddings of length 1, around the directions of `count / IMAGES` people, who are the same for every seed."""
-    centers = np.random.default_rng(0).standard_normal((max(2, count // IMAGES), DIMENSIONS), np.float32)
-    rng = np.random.default_rng(seed)
-    rows = centers[rng.integers(0, len(centers), count)]
-    for start in range(0, count, 1000):
-        part = rows[start : start + 1000]
-        part += SPREAD * rng.standard_normal(part.shape, np.float32)
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-    return rows
+def embeddings(count: int, seed: int) -> npt.NDArray[np.float32]:
+    """Of `count / IMAGES` people."""
+    return people(count, max(2, count // IMAGES), DIMENSIONS, seed=seed, spread=SPREAD)[0]
 
 
 def plain(
@@ -71,7 +64,7 @@ def plain(
 
 def compare(queries: int, gallery: int, turns: int) -> dict[str, Any]:
     """Seconds and ratio of one size, and the largest differences from 64 bits."""
-    left, right = people(queries, 1), people(gallery, 2)
+    left, right = embeddings(queries, 1), embeddings(gallery, 2)
     exact = plain(left.astype(np.float64), right.astype(np.float64))
     differences = {"vireid": np.abs(k_reciprocal(left, right) - exact).max()}
     differences["plain"] = np.abs(plain(left, right) - exact).max()
@@ -93,7 +86,7 @@ def operations(queries: int, gallery: int) -> int:
 
 def whole(count: int) -> dict[str, float]:
     """Seconds of `count` + `count` images, the result in memory."""
-    left, right = people(count, 1), people(count, 2)
+    left, right = embeddings(count, 1), embeddings(count, 2)
     started = time.perf_counter()
     k_reciprocal(left, right)
     return {"seconds": time.perf_counter() - started}
@@ -101,7 +94,7 @@ def whole(count: int) -> dict[str, float]:
 
 def in_blocks(count: int) -> dict[str, float]:
     """Seconds of `count` + `count` images, the result block by block, as an evaluation takes it."""
-    left, right = people(count, 1), people(count, 2)
+    left, right = embeddings(count, 1), embeddings(count, 2)
     started = time.perf_counter()
     for _ in k_reciprocal_blocks(left, right):
         pass
@@ -115,7 +108,7 @@ def measure(turns: int = 5, large: int = 10_000, huge: int = 50_000) -> dict[str
     for name, count, function in (("large", large, whole), ("huge", huge, in_blocks)):
         found, peak = in_child(function, count)
         report[name] = {"images": count, "peak, GB": peak, "operations": operations(count, count)} | found
-    left, right = people(large // 2, 1), people(large // 2, 2)
+    left, right = embeddings(large // 2, 1), embeddings(large // 2, 2)
     return report | {"where": shares(lambda: k_reciprocal(left, right))}
 
 

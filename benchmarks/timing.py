@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from refusal import refusing
 from tqdm import tqdm
 
@@ -103,6 +104,24 @@ def rates(size: int = 4096) -> dict[str, float]:
     products = {name: rate(2 * size**3, lambda values=values: values @ values) for name, values in kinds.items()}
     source, target = torch.zeros(64 * 2**20), torch.zeros(64 * 2**20)
     return products | {"copy": rate(2 * source.nbytes, lambda: target.copy_(source))}
+
+
+def people(
+    count: int, identities: int, dimensions: int, *, seed: int, spread: float = 1.0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Embeddings `(count, dimensions)` of length 1 around the directions of people, and whose they are.
+
+    The people are the same for every seed.
+    """
+    centers = np.random.default_rng(0).standard_normal((identities, dimensions), np.float32)
+    rng = np.random.default_rng(seed)
+    pids = rng.integers(0, identities, count)
+    rows = centers[pids]
+    for start in range(0, count, 1000):
+        part = rows[start : start + 1000]
+        part += spread * rng.standard_normal(part.shape, np.float32)
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return rows, pids
 
 
 def machine() -> dict[str, Any]:

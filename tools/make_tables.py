@@ -293,18 +293,15 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/protocols.md": {"chance": chance_table},
     "docs/performance.md": {
-        name: getattr(performance_tables, name)
-        for name in (
-            "machine",
-            "metrics",
-            "draws",
-            "rerank",
-            "inputs",
-            "training",
-            "extraction",
-            "start",
-            "growth",
-        )
+        "machine": performance_tables.machine,
+        "metrics": performance_tables.metrics,
+        "draws": performance_tables.draws,
+        "rerank": performance_tables.rerank,
+        "inputs": performance_tables.inputs,
+        "training": performance_tables.training,
+        "extraction": performance_tables.extraction,
+        "start": performance_tables.start,
+        "growth": performance_tables.growth,
     },
     "docs/scaling.md": {
         "gallery": search_tables.gallery,

@@ -13,11 +13,10 @@ def _read(name: str) -> dict[str, Any]:
     return content
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> list[str]:
-    """A table whose first `words` columns are words and whose others are numbers."""
-    marks = ["---"] * words + ["---:"] * (len(columns) - words)
-    lines = [columns, marks, *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table whose first column is words and whose others are numbers."""
+    marks = ["---"] + ["---:"] * (len(columns) - 1)
+    return [f"| {' | '.join(line)} |" for line in (columns, marks, *rows)]
 
 
 def _noted(lines: list[str], note: str) -> str:
@@ -41,16 +40,14 @@ def machine() -> str:
     """What the machine can do, which the other tables are held against."""
     content = _read("metrics")
     rates = content["rates"]
+    kinds = ("f64", "f32", "bf16")
     rows = [
-        *([f"matrix product, {kind}", f"{rates[kind] / 1e9:,.0f} billion operations a second"] for kind in _KINDS),
+        *([f"matrix product, {kind}", f"{rates[kind] / 1e9:,.0f} billion operations a second"] for kind in kinds),
         ["copy in memory", f"{rates['copy'] / 1e9:.1f} GB a second, read and written"],
     ]
     return _noted(
         _table(("", "at most"), rows), f"{_on(content)}; `benchmarks/timing.py` measures them in every script."
     )
-
-
-_KINDS = ("f64", "f32", "bf16")
 
 
 def metrics() -> str:
@@ -165,9 +162,8 @@ def inputs() -> str:
     columns = ("augmentation", "torchvision, two workers", "vireid", "ratio", "memory's limit")
     note = (
         f"Images a second of {height}x{width}, in batches of {content['batch']}. The limit: reading each value as a "
-        f"byte and writing it as a float, once. {content['decoded images, GB']:.2f} GB of decoded images "
-        f"lay in a mapped file; the "
-        f"process took {content['memory taken, GB']:.2f} GB of memory of its own. {_on(content)}."
+        f"byte and writing it as a float, once. {content['decoded images, GB']:.2f} GB of decoded images lay in a "
+        f"mapped file; the process took {content['memory taken, GB']:.2f} GB of memory of its own. {_on(content)}."
     )
     return _noted(_table(columns, rows), note)
 

@@ -26,7 +26,7 @@ def test_the_plain_evaluator_scores_the_same(unit):
 
 
 def test_whole_matrices_give_the_same_order():
-    query, gallery = rerank_speed.people(40, 1), rerank_speed.people(60, 2)
+    query, gallery = rerank_speed.embeddings(40, 1), rerank_speed.embeddings(60, 2)
     expected = rerank_speed.plain(query.astype(np.float64), gallery.astype(np.float64))
     np.testing.assert_allclose(k_reciprocal(query, gallery), expected, atol=1e-6)
 

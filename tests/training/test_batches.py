@@ -6,7 +6,7 @@ import torch
 
 from vireid.data.augment import AugmentConfig, normalize
 from vireid.training import batches as module
-from vireid.training.batches import Destination, TrainingSet, batches
+from vireid.training.batches import TrainingSet, batches
 
 CPU = torch.device("cpu")
 OFF = AugmentConfig(pad=0, flip=0)
@@ -35,7 +35,7 @@ def drawn(steps=4, size=6):
 
 
 def test_a_batch_holds_the_images_of_its_indices_in_order(data):
-    made = batches(data, drawn(), OFF, Destination(CPU), seed=0, epoch=0)
+    made = batches(data, drawn(), OFF, CPU, seed=0, epoch=0)
     for (step, indices), (number, batch) in zip(drawn(), made, strict=True):
         assert step == number
         torch.testing.assert_close(batch.images, normalize(torch.from_numpy(data.images.pixels[indices])))
@@ -47,7 +47,7 @@ def test_a_batch_holds_the_images_of_its_indices_in_order(data):
 def test_seed_epoch_step_and_rank_decide(data):
     def second(seed=0, epoch=0, rank=0, first=0):
         steps = list(drawn())[first:]
-        return dict(batches(data, steps, STRONG, Destination(CPU, rank), seed=seed, epoch=epoch))[2].images
+        return dict(batches(data, steps, STRONG, CPU, seed=seed, epoch=epoch, rank=rank))[2].images
 
     same = second()
     assert torch.equal(second(), same)
@@ -57,9 +57,9 @@ def test_seed_epoch_step_and_rank_decide(data):
 
 
 def test_dropout_draws_from_the_step_too(data):
-    numbers = [torch.rand(1).item() for _ in batches(data, drawn(), OFF, Destination(CPU), seed=0, epoch=0)]
+    numbers = [torch.rand(1).item() for _ in batches(data, drawn(), OFF, CPU, seed=0, epoch=0)]
     torch.manual_seed(5)
-    again = [torch.rand(1).item() for _ in batches(data, list(drawn())[2:], OFF, Destination(CPU), seed=0, epoch=0)]
+    again = [torch.rand(1).item() for _ in batches(data, list(drawn())[2:], OFF, CPU, seed=0, epoch=0)]
     assert len(set(numbers)) == 4 and again == numbers[2:]
 
 
@@ -67,7 +67,7 @@ def test_silhouettes_move_with_their_images(data, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 4)  # several pieces, the last one smaller
     data = TrainingSet(data.images, data.pids, data.modalities, masks=data.images)
     moving = AugmentConfig(pad=3, flip=0.5, zoom=(0.8, 1.2), stretch=0.2)
-    for _, batch in batches(data, drawn(size=10), moving, Destination(CPU), seed=0, epoch=0):
+    for _, batch in batches(data, drawn(size=10), moving, CPU, seed=0, epoch=0):
         red = batch.images[:, 0] * 0.229 + 0.485
         torch.testing.assert_close(batch.masks[:, 0], red, atol=1e-5, rtol=0)
 

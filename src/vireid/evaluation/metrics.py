@@ -192,7 +192,7 @@ def _score(
         for side in ("left", "right")
     )
     places = below + 1
-    nearer = None if nearest is None else (nearest < matches[:, :1]).sum(axis=1)
+    nearer = np.zeros_like(below[:, 0]) if nearest is None else (nearest < matches[:, :1]).sum(axis=1)
     # Equal distances, seldom: those of earlier columns come first.
     tied = seen & (up_to - below > 1)
     for match in np.flatnonzero(tied.any(axis=0)):
@@ -202,9 +202,9 @@ def _score(
         if ignore is not None:
             earlier &= ~ignore[rows]
         places[rows, match] += earlier.sum(axis=1)
-        if match == 0 and nearest is not None and nearer is not None:
+        if match == 0 and nearest is not None:
             nearer[rows] += _first_at(earlier, nearest[rows] == value, people.codes)
-    ranks = places[:, 0] if nearer is None else nearer + 1
+    ranks = places[:, 0] if nearest is None else nearer + 1
     counts = seen.sum(axis=1)
     precisions = np.where(seen, np.arange(1, seen.shape[1] + 1) / places, 0).sum(axis=1) / counts
     last = np.take_along_axis(places, counts[:, None] - 1, axis=1)[:, 0]

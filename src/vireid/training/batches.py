@@ -43,27 +43,15 @@ class TrainingSet:
     masks: Images | None = None
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where batches go.
-
-    Attributes:
-        device: the training device; images are augmented there.
-        rank: number of this process.
-    """
-
-    device: torch.device
-    rank: int = 0
-
-
 def batches(
     data: TrainingSet,
     drawn: Iterable[tuple[int, Sequence[int]]],
     augmentation: AugmentConfig,
-    to: Destination,
+    device: torch.device,
     *,
     seed: int,
     epoch: int,
+    rank: int = 0,
 ) -> Iterator[tuple[int, Batch]]:
     """`(step, batch)` for each step of an epoch and the indices it draws, in their order.
 
@@ -74,9 +62,10 @@ def batches(
         data: the training set.
         drawn: number of each step and its B indices.
         augmentation: what is done to the images.
-        to: device and process.
+        device: where the batches go; images are augmented there.
         seed: of the run.
         epoch: counted from 0.
+        rank: number of this process.
     """
 
     def gather(indices: Sequence[int]) -> Tensor:
@@ -84,14 +73,14 @@ def batches(
         if data.masks is not None:
             images = torch.cat([images, data.masks.gather(indices)[:, :1]], 1)
         # From pinned memory a copy to the GPU runs beside the computation.
-        return images.pin_memory() if to.device.type == "cuda" else images
+        return images.pin_memory() if device.type == "cuda" else images
 
     def make(step: int, indices: Sequence[int], images: Tensor) -> Batch:
-        words = np.random.SeedSequence([seed, epoch, step, to.rank]).generate_state(2)
+        words = np.random.SeedSequence([seed, epoch, step, rank]).generate_state(2)
         torch.manual_seed(int(words[0]))
-        generator = torch.Generator(device=to.device).manual_seed(int(words[1]))
-        images = images.to(to.device, non_blocking=images.is_pinned())
-        pids, modalities = (torch.from_numpy(each[indices]).to(to.device) for each in (data.pids, data.modalities))
+        generator = torch.Generator(device=device).manual_seed(int(words[1]))
+        images = images.to(device, non_blocking=images.is_pinned())
+        pids, modalities = (torch.from_numpy(each[indices]).to(device) for each in (data.pids, data.modalities))
         pixels = torch.empty_like(images[:, :3], dtype=torch.float32, memory_format=torch.contiguous_format)
         masks = None if data.masks is None else torch.empty_like(pixels[:, :1])
         for start in range(0, len(images), PIECE):
@@ -102,7 +91,7 @@ def batches(
                 masks[piece] = moved[:, 3:].float() / 255
         return Batch(pixels, pids, modalities, masks)
 
-    for step, indices, images in _read(gather, drawn, ahead=AHEAD if to.device.type == "cuda" else 0):
+    for step, indices, images in _read(gather, drawn, ahead=AHEAD if device.type == "cuda" else 0):
         yield step, make(step, indices, images)
 
 

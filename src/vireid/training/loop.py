@@ -35,7 +35,7 @@ from vireid.methods.base import Method
 from vireid.models.precision import AnyPrecision, resolve_device, resolve_precision
 from vireid.sample import Batch
 from vireid.training import checkpoint
-from vireid.training.batches import Destination, TrainingSet, batches
+from vireid.training.batches import TrainingSet, batches
 from vireid.training.guard import LossGuard
 from vireid.training.memory import keep_freed_memory
 from vireid.training.optim import OptimizerConfig, ScheduleConfig, build_optimizer, set_learning_rate
@@ -135,7 +135,6 @@ def train(
         _load_optimizer(optimizer, resume["optimizer"])
     ranks = (fabric.global_rank, fabric.world_size)
     sampler = make_sampler(config, data.pids, data.modalities, data.tracks, *ranks)
-    to = Destination(fabric.device, fabric.global_rank)
 
     def save(epoch: int, step: int) -> None:
         if fabric.is_global_zero:
@@ -157,7 +156,10 @@ def train(
             sampler.set_epoch(epoch)
             started = time.perf_counter()
             drawn = islice(enumerate(sampler), first_step, None)
-            for step, batch in batches(data, drawn, augmentation, to, seed=config.seed, epoch=epoch):
+            made = batches(
+                data, drawn, augmentation, fabric.device, seed=config.seed, epoch=epoch, rank=fabric.global_rank
+            )
+            for step, batch in made:
                 rate = config.optimizer.lr * config.schedule.scale(epoch, config.epochs, step / steps)
                 set_learning_rate(optimizer, rate)
                 values = _gradients(fabric, wrapped, wrapped_optimizer, batch, config.clip_grad_norm)
