@@ -31,12 +31,11 @@ from vireid.atomic import require_writable, write_text
 from vireid.config import ExperimentConfig
 from vireid.data import synthvi
 from vireid.data.files import rendered
-from vireid.embedder import Run, build_method, load_run
+from vireid.embedder import Run, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.distance import distances
-from vireid.experiment.evaluate import embed_test
-from vireid.experiment.sets import test_sets
+from vireid.experiment.embedded import embed_tests
 from vireid.experiment.train import complete_run
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Sample
@@ -247,14 +246,12 @@ def network(kind: str, recipe: Sequence[ExperimentConfig], data: Path, work: Pat
 
 def score_network(run: Run, root: Path, device: str) -> dict[str, dict[str, ByQuery]]:
     """Scores of each query among the test images of `root`, by part and direction."""
-    result, method = {}, build_method(run)
-    for data in test_sets(run.config, root):
-        samples, rows = embed_test(method, data, run.config, device)
-        result[data.options.part] = {
-            str(way): score_queries(protocols.build(data.options, data.name, samples, way), by_rows(rows))
-            for way in Direction
+    return {
+        test.data.options.part: {
+            str(way): score_queries(test.protocol(way), by_rows(test.embeddings)) for way in Direction
         }
-    return result
+        for test in embed_tests(run, root=root, device=device)
+    }
 
 
 def settings(folders: dict[str, dict[str, Path]], recipe: Sequence[ExperimentConfig], reference: Run) -> dict[str, Any]:

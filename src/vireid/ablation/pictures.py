@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from vireid.ablation.tables import Group, belongs, group_of, groups, heading
 from vireid.figures.charts import Dots, Trend, dot_chart, trend_chart
 
@@ -10,8 +12,8 @@ SHOWN = {"rank1": "Rank-1, %", "mAP": "mAP, %"}
 Plain = dict[str, Any]
 
 
-def chart(ablation: Plain) -> str:
-    """SVG: every run a dot, row by row; or, where one number is varied, the mean and its spread over that number."""
+def chart(ablation: Plain) -> Figure:
+    """Every run a dot, row by row; or, where one number is varied, the mean and its spread over that number."""
     key = _varied(ablation)
     if key is not None:
         trends = {heading(group): _trends(ablation, group, key) for group in groups(ablation)}

@@ -1,4 +1,4 @@
-"""What a sweep has found so far, as plain data: `ablation.json`, and from it `ablation.md` and `ablation.svg`."""
+"""What a sweep has found so far, as plain data: `ablation.json`, and from it `ablation.md` and the chart."""
 
 import json
 import re
@@ -14,6 +14,7 @@ from vireid.ablation.sweep import PlannedRun, Row, Sweep, last_part, portable
 from vireid.atomic import write_text
 from vireid.evaluation.results import SCORES, Result
 from vireid.evaluation.significance import holm, mean_and_std, paired_comparison
+from vireid.figures.style import save
 
 FORMAT = 1
 GROUP = ("dataset", "protocol", "direction", "rerank")
@@ -28,7 +29,7 @@ def write(sweep: Sweep, output: Path) -> Plain:
     ablation = collect(sweep, output)
     write_text(output / "ablation.json", json.dumps(ablation, indent=1, ensure_ascii=False) + "\n")
     write_text(output / "ablation.md", tables.markdown(ablation))
-    write_text(output / "ablation.svg", pictures.chart(ablation))
+    save(pictures.chart(ablation), output / "ablation")
     return ablation
 
 

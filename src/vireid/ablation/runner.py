@@ -47,7 +47,7 @@ def run_sweep(
         write(sweep, output)
         _run_all(sweep, states, output, device)
         ablation = write(sweep, output)
-    _say(f"table, data and chart: {output / 'ablation.md'}, .json and .svg")
+    _say(f"table, data and chart: {output / 'ablation.md'}, .json, .png and .svg")
     return ablation
 
 

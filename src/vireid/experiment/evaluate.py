@@ -130,14 +130,6 @@ def evaluate_run(
     return rows
 
 
-def embed_test(
-    method: Method, data: Named, config: ExperimentConfig, device: str = "auto"
-) -> tuple[list[Sample], npt.NDArray[np.float32]]:
-    """The samples of a test set and their embeddings `(N, D)`."""
-    samples = test_samples(data)
-    return samples, _embed(method.to(resolve_device(device)), samples, decoded(samples, config), config)
-
-
 def _embed(
     method: Method, samples: Sequence[Sample], images: DecodedImages, config: ExperimentConfig
 ) -> npt.NDArray[np.float32]:

@@ -1,17 +1,15 @@
-"""Charts as SVG text, ready to stand in a page."""
+"""Charts: lines, dots, trends, error rates and histograms."""
 
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
-PLAIN_TEXT: Any = {"text.parse_math": False}  # a `$` in a name is a dollar sign
+from vireid.figures.style import BLUE, new_figure, styled
+
 LABEL_WIDTH = 30  # letters in a line of a row's name
 TITLE_WIDTH = 70
 
@@ -29,7 +27,7 @@ class Trend:
     reference: float | None = None
 
 
-@rc_context(PLAIN_TEXT)
+@styled
 def line_chart(
     series: Mapping[str, Series],
     *,
@@ -38,26 +36,24 @@ def line_chart(
     y_label: str,
     y_range: tuple[float, float] | None = None,
     x_ticks: Sequence[int] | None = None,
-) -> str:
-    """An SVG element with one line per named `(x, y)` series and a legend; x counts in whole numbers."""
-    figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+) -> Figure:
+    """A chart with one line per named `(x, y)` series and a legend; x counts in whole numbers."""
+    figure = new_figure(title, 5.4, 3.4)
     axes = figure.add_subplot()
     for name, (x, y) in series.items():
         axes.plot(x, y, label=name, linewidth=1.8, marker="o", markersize=2.5)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.xaxis.set_major_locator(FixedLocator(x_ticks) if x_ticks else MaxNLocator(integer=True))
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     if y_range is not None:
         axes.set_ylim(*y_range)
     if series:
-        axes.legend(fontsize="small", frameon=False)
-    return _svg(figure, title)
+        axes.legend()
+    return figure
 
 
-@rc_context(PLAIN_TEXT)
-def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
-    """An SVG element that compares rows: for each panel and score the runs of every row as dots, their mean as a bar.
+@styled
+def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> Figure:
+    """A chart that compares rows: for each panel and score the runs of every row as dots, their mean as a bar.
 
     Args:
         panels: by heading and by name of the score, the values of each row. The rows of a panel are the same for all
@@ -74,12 +70,12 @@ def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> str:
             _draw_dots(axes, dots)
             axes.set_xlabel(label)
             axes.set_yticks(range(len(dots)), [names[name] for name in dots] if number == 0 else [])
-    return _svg(figure, title)
+    return figure
 
 
-@rc_context(PLAIN_TEXT)
-def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> str:
-    """An SVG element with a line and error bars for each panel (by heading) and score (by name) over one option."""
+@styled
+def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> Figure:
+    """A chart with a line and error bars for each panel (by heading) and score (by name) over one option."""
     key = "line: mean; bars: standard deviation over runs; grey line: the first row"
     figure, grid = _grid(panels, title, key, height=2.9)
     for scores, line in zip(panels.values(), grid, strict=True):
@@ -91,18 +87,18 @@ def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_labe
             if trend.x and min(trend.x) > 0 and max(trend.x) >= 100 * min(trend.x):
                 axes.set_xscale("log")
             axes.set(xlabel=x_label, ylabel=label)
-    return _svg(figure, title)
+    return figure
 
 
-@rc_context(PLAIN_TEXT)
-def det_chart(curves: Mapping[str, Series], *, title: str) -> str:
-    """An SVG element of detection error trade-offs.
+@styled
+def det_chart(curves: Mapping[str, Series], *, title: str) -> Figure:
+    """A chart of detection error trade-offs.
 
     Args:
         curves: by name, false match rates and false non-match rates, 0 to 1; a rate of 0 has no place on the axes.
         title: above it.
     """
-    figure = Figure(figsize=(5.4, 4.6), layout="constrained")
+    figure = new_figure(title, 5.4, 4.6)
     axes = figure.add_subplot()
     for (name, (fmr, fnmr)), style in zip(curves.items(), ("-", "--", ":", "-."), strict=False):
         shown = [(100 * x, 100 * y) for x, y in zip(fmr, fnmr, strict=True) if x > 0 and y > 0]
@@ -111,10 +107,8 @@ def det_chart(curves: Mapping[str, Series], *, title: str) -> str:
     axes.set(xscale="log", yscale="log", xlim=(0.001, 100), ylim=(0.1, 100))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize="small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14))
-    return _svg(figure, title)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return figure
 
 
 def _grid(
@@ -122,7 +116,7 @@ def _grid(
 ) -> tuple[Figure, list[list[Axes]]]:
     """A line of axes for each panel, and below all what the marks mean; without panels the title only."""
     columns = max((len(scores) for scores in panels.values()), default=1)
-    figure = Figure(figsize=(4.2 * columns, (height + 0.3) * max(len(panels), 1) + 0.4), layout="constrained")
+    figure = new_figure(title, 4.2 * columns, (height + 0.3) * max(len(panels), 1) + 0.4)
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH))
     grid = []
     for name, part in zip(panels, figure.subfigures(max(len(panels), 1), 1, squeeze=False)[:, 0], strict=False):
@@ -130,9 +124,6 @@ def _grid(
         grid.append(list(part.subplots(1, columns, squeeze=False)[0]))
     if panels:
         part.supxlabel(key, fontsize="small", color="dimgrey")
-    for axes in (axes for line in grid for axes in line):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
     return figure, grid
 
 
@@ -144,18 +135,8 @@ def _draw_dots(axes: Axes, dots: Dots) -> None:
             axes.vlines(mean, height - 0.3, height + 0.3, color="black", linewidth=2)
             # A little apart, so that runs of one score do not hide each other.
             places = [height + 0.24 * ((n + 0.5) / len(values) - 0.5) for n in range(len(values))]
-            axes.plot(values, places, "o", color="C0", alpha=0.7, markersize=5)
+            axes.plot(values, places, "o", color=BLUE, alpha=0.7, markersize=5)
     first = next(iter(dots.values()), ())
     if first:
         axes.axvline(sum(first) / len(first), color="grey", linewidth=0.8)
     axes.set_ylim(len(dots) - 0.5, -0.5)
-
-
-def _svg(figure: Figure, title: str) -> str:
-    buffer = io.StringIO()
-    # No date: the same data give the same file.
-    # Element names follow from the title: stable from run to run, and no two charts of a page share one.
-    with rc_context({"svg.hashsalt": title}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

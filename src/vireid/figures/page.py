@@ -3,7 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 
-from vireid.figures.rank_sheet import STYLE as RANK_STYLE
+from vireid.figures.sheet import STYLE as SHEET_STYLE
 
 STYLE = """
 :root { color-scheme: light; }
@@ -26,7 +26,7 @@ def page(title: str, sections: Sequence[tuple[str, str]], *, intro: str = "") ->
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         # An empty icon keeps the browser from asking a server for one.
         '<link rel="icon" href="data:,">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}{RANK_STYLE}</style></head>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}{SHEET_STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p>\n{body}\n</body>\n</html>\n"
     )
 

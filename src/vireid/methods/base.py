@@ -38,6 +38,10 @@ class Method(nn.Module):
         self.epoch, self.epochs = epoch, epochs
         return ""
 
+    def notes(self) -> dict[str, list[float]]:
+        """What the log keeps after each epoch beside the losses: lists of numbers by name."""
+        return {}
+
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Training losses of a batch by name, each a weighted scalar; their sum is minimised."""

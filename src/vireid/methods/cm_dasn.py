@@ -37,7 +37,7 @@ from vireid.losses.triplet import triplet_loss
 from vireid.methods.base import Method, trunk_and_rest
 from vireid.models.bnneck import BNNeck
 from vireid.models.gray import to_gray
-from vireid.models.head_selection import HeadSelection, Role, SelectionConfig
+from vireid.models.head_selection import HeadGate, HeadSelection, Role, SelectionConfig
 from vireid.models.two_stream_resnet import TwoStreamStage
 from vireid.models.vision_transformer import VisionTransformer
 from vireid.sample import Batch, Modality
@@ -167,11 +167,23 @@ class CMDASN(Method):
             turn = sum(int(self._batches(role)) for role in self.roles)
         return (self.roles[turn % 2],)
 
+    def _gates(self, role: Role) -> list[HeadGate]:
+        """The role's gates, block by block."""
+        return [selection.gate(role) for selection in self.selections if isinstance(selection, HeadSelection)]
+
     def _batches(self, role: Role) -> Tensor:
         """How many batches `()` the role was trained on."""
-        selection = self.selections[0]
-        assert isinstance(selection, HeadSelection)
-        return selection.batches(role)
+        return self._gates(role)[0].batches
+
+    def notes(self) -> dict[str, list[float]]:
+        """`heads/<role>/block<n>`: the running means of the heads' scores in a block, once the role was trained."""
+        first = self.backbone.depth - len(self.selections) + 1
+        return {
+            f"heads/{role}/block{first + index}": gate.mean.tolist()
+            for role in self.roles
+            for index, gate in enumerate(self._gates(role))
+            if gate.batches > 0
+        }
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """PMT's losses by their names, `alignment`, and in stage 3 `selected_identity` and `selected_triplet`."""

@@ -113,14 +113,14 @@ class HeadSelection(nn.Module):
             {role: HeadGate(heads, width // heads, keep=kept, per_sample=per_sample) for role in roles}
         )
 
-    def batches(self, role: Role) -> Tensor:
-        """The number of batches `()` that the role was trained on."""
+    def gate(self, role: Role) -> HeadGate:
+        """The gate of a role."""
         gate = self.gates[role]
         assert isinstance(gate, HeadGate)
-        return gate.batches
+        return gate
 
     def forward(
-        self, block: nn.Module, tokens: Tensor, rows: Mapping[Role, Tensor]
+        self, block: Any, tokens: Tensor, rows: Mapping[Role, Tensor]
     ) -> tuple[Tensor, dict[Role, Tensor]]:
         """The block's output, and that of the class token with each role's gates.
 
@@ -132,11 +132,11 @@ class HeadSelection(nn.Module):
         Returns:
             `(B, N, D)`, the same as `block(tokens)`, and `(B, D)` for each role.
         """
-        query, keys, values = _project(block, tokens)
+        query, keys, values = project(block.attn, block.norm1(tokens))
         plain = _residual(block, tokens, F.scaled_dot_product_attention(query, keys, values))
         selected = {}
         for role, row in rows.items():
-            query, key, value = _project(block, row[:, None])
+            query, key, value = project(block.attn, block.norm1(row[:, None]))
             others = torch.cat([key, keys[:, :, 1:]], 2), torch.cat([value, values[:, :, 1:]], 2)
             heads = F.scaled_dot_product_attention(query, *others)  # (B, H, 1, d)
             gates = self.gates[role](heads.squeeze(2)).to(heads.dtype)
@@ -144,10 +144,9 @@ class HeadSelection(nn.Module):
         return plain, selected
 
 
-def _project(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values `(B, H, N, d)` of tokens `(B, N, D)`."""
-    attention = block.attn
-    joined = attention.qkv(block.norm1(tokens)).unflatten(2, (3, attention.num_heads, -1))
+def project(attention: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values `(B, H, N, d)` of an attention layer of timm for normed tokens `(B, N, D)`."""
+    joined = attention.qkv(tokens).unflatten(2, (3, attention.num_heads, -1))
     query, key, value = joined.permute(2, 0, 3, 1, 4)
     return attention.q_norm(query), attention.k_norm(key), value
 

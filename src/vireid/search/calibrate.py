@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vireid.atomic import require_writable, write_text
-from vireid.embedder import build_method, fingerprint, load_run
+from vireid.embedder import fingerprint, load_run
 from vireid.errors import InputError
 from vireid.evaluation.calibration import KINDS, Calibration, calibrate, pair_scores
-from vireid.experiment.evaluate import embed_test
-from vireid.experiment.sets import test_sets
+from vireid.experiment.embedded import embed_tests
 from vireid.figures.charts import det_chart
+from vireid.figures.style import save
 from vireid.sample import Modality
 
 FILE = "calibration.json"
@@ -34,12 +35,12 @@ class Calibrations:
 
 
 def calibrate_run(model: str, root: Path | None, output: Path | None, *, device: str = "auto") -> Calibrations:
-    """Measure error rates over all pairs of a labelled test set, and write them as JSON and as a picture (SVG).
+    """Measure error rates over all pairs of a labelled test set, and write them as JSON and as a picture (PNG, SVG).
 
     Args:
         model: a run folder, or `default`.
         root: the labelled crops; None for the run's own test set.
-        output: the JSON file; default: `calibration.json` in the run folder. The picture lies beside it.
+        output: the JSON file; default: `calibration.json` in the run folder. The pictures lie beside it.
         device: `auto` or a torch device.
 
     Raises:
@@ -50,12 +51,11 @@ def calibrate_run(model: str, root: Path | None, output: Path | None, *, device:
         raise InputError("the shipped model is not written to; say with --output where the calibration goes")
     output = output or run.path / FILE
     require_writable(output)
-    method, scores, names = build_method(run), {kind: ([], []) for kind in KINDS}, []  # type: ignore[var-annotated]
-    for data in test_sets(run.config, root):
-        samples, rows = embed_test(method, data, run.config, device)
-        names.append(" ".join([data.name, *([data.options.part] if data.name == "synthvi" else [])]))
+    scores, names = {kind: ([], []) for kind in KINDS}, []  # type: ignore[var-annotated]
+    for test in embed_tests(run, root=root, device=device):
+        names.append(test.name)
         for kind, sides in scores.items():
-            for side, found in zip(sides, pair_scores(samples, rows, kind), strict=True):
+            for side, found in zip(sides, pair_scores(test.samples, test.embeddings, kind), strict=True):
                 side.append(found)
     joined = {kind: [np.concatenate(side) for side in sides] for kind, sides in scores.items()}
     kinds = {kind: calibrate(*sides) for kind, sides in joined.items() if all(len(side) for side in sides)}
@@ -63,7 +63,7 @@ def calibrate_run(model: str, root: Path | None, output: Path | None, *, device:
         raise InputError("the test set has no two crops of one person by different cameras or tracks; give other data")
     result = Calibrations(fingerprint(run), ", ".join(names), kinds)
     write_text(output, json.dumps(plain(result), indent=1) + "\n")
-    write_text(output.with_suffix(".svg"), picture(result))
+    save(picture(result), output.with_suffix(""))
     return result
 
 
@@ -73,8 +73,8 @@ def plain(found: Calibrations) -> dict[str, Any]:
     return {"fingerprint": found.fingerprint, "data": found.data, "kinds": kinds}
 
 
-def picture(found: Calibrations) -> str:
-    """The trade-off of the two errors, SVG."""
+def picture(found: Calibrations) -> Figure:
+    """The trade-off of the two errors."""
     curves = {}
     for kind, each in found.kinds.items():
         _, fmr, fnmr = zip(*each.curve, strict=True)

@@ -181,7 +181,7 @@ def train(
             row: dict[str, Any] = {"stage": stage} if stage else {}
             row |= {f"loss/{name}": value / steps for name, value in sums.items()}
             sums.clear()
-            row |= {"lr": rate, "seconds": seconds, "images_per_second": images / seconds}
+            row |= {"lr": rate, "seconds": seconds, "images_per_second": images / seconds, **method.notes()}
             first_step = 0
             last = epoch + 1 == config.epochs
             if on_epoch_end is not None and fabric.is_global_zero:
@@ -287,7 +287,7 @@ class _Log:
         with self.path.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **row}) + "\n")
         for name, value in row.items():
-            if not isinstance(value, str):
+            if isinstance(value, int | float):
                 self.board.add_scalar(name, value, epoch)
         self.board.flush()
 

@@ -1,0 +1,231 @@
+"""`vireid figures`: pictures of runs as PNG and SVG."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vireid.errors import InputError
+
+if TYPE_CHECKING:
+    from vireid.report.pictures import Pictures
+    from vireid.report.runs import Runs
+
+app = typer.Typer(
+    no_args_is_help=True, help="Pictures of runs, each as PNG (200 dots an inch) and SVG: what was found, and why."
+)
+
+RunNames = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Run folders, or `default`; several are shown side by side.")
+]
+Data = Annotated[Path | None, typer.Option(help="Other data than the first run's own; its kind is recognised.")]
+Output = Annotated[Path | None, typer.Option(help="Folder; default: RUN/figures of the first run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draw of who is shown.")]
+People = Annotated[int, typer.Option(min=1, help="How many at most, drawn at random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
+
+
+@app.command()
+def rank(
+    runs: RunNames,
+    data: Data = None,
+    direction: Annotated[Literal["i2v", "v2i", "both"], typer.Option(help="Query to gallery.")] = "both",
+    choose: Annotated[
+        Literal["random", "best", "worst"], typer.Option(help="Queries, by the first run's average precision or drawn.")
+    ] = "random",
+    queries: Annotated[int, typer.Option(min=1, help="Rows at most, each of another person.")] = 6,
+    k: Annotated[int, typer.Option("-k", min=1, help="Hits in a row.")] = 10,
+    seed: Seed = 0,
+    output: Output = None,
+    device: Device = "auto",
+) -> None:
+    """Queries and their first hits, right ones framed green, wrong ones dashed red, with their similarity.
+
+    Example: vireid figures rank runs/agw --choose worst
+    """
+    from vireid.report.pictures import draw_ranks
+    from vireid.report.runs import embed_all, open_runs
+    from vireid.sample import Direction
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    sets = embed_all(opened, root=data, device=device)
+    _save(draw_ranks(sets, directions=Direction.of(direction), choice=choose, queries=queries, k=k, seed=seed), folder)
+
+
+@app.command()
+def heatmap(
+    runs: RunNames,
+    data: Data = None,
+    people: People = 6,
+    seed: Seed = 0,
+    output: Output = None,
+    device: Device = "auto",
+) -> None:
+    """Which places make a person's images similar across the modalities: Grad-CAM, or attention rollout of a ViT.
+
+    Example: vireid figures heatmap runs/baseline runs/dfw_sln
+    """
+    from vireid.report.pictures import draw_heat
+    from vireid.report.runs import embed_all, open_runs
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    _save(draw_heat(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+
+
+@app.command("map")
+def embedding_map(
+    runs: RunNames,
+    data: Data = None,
+    people: People = 12,
+    seed: Seed = 0,
+    output: Output = None,
+    device: Device = "auto",
+) -> None:
+    """A t-SNE map of people: do images of one person meet, whatever the light?
+
+    Example: vireid figures map runs/agw --people 20
+    """
+    from vireid.report.pictures import draw_map
+    from vireid.report.runs import embed_all, open_runs
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    _save(draw_map(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+
+
+@app.command()
+def distances(runs: RunNames, data: Data = None, output: Output = None, device: Device = "auto") -> None:
+    """Histograms of visible-infrared distances within and between people, and the gap between their means.
+
+    Example: vireid figures distances runs/baseline runs/dfw_sln
+    """
+    from vireid.report.pictures import draw_distances
+    from vireid.report.runs import embed_all, open_runs
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    _save(draw_distances(embed_all(opened, root=data, device=device)), folder)
+
+
+@app.command()
+def cmc(runs: RunNames, output: Output = None) -> None:
+    """Cumulative matching curves of what `vireid evaluate` found.
+
+    Example: vireid figures cmc runs/baseline runs/dfw_sln
+    """
+    from vireid.report.pictures import draw_cmc
+    from vireid.report.runs import open_runs
+
+    opened = open_runs(runs)
+    _save(draw_cmc(opened), _folder(opened, output))
+
+
+@app.command()
+def training(runs: RunNames, output: Output = None) -> None:
+    """Losses, learning rate and scores on held-out people, epoch by epoch.
+
+    Example: vireid figures training runs/agw
+    """
+    from vireid.report.pictures import draw_training
+    from vireid.report.runs import open_runs
+
+    opened = open_runs(runs)
+    _save(draw_training(opened), _folder(opened, output))
+
+
+@app.command()
+def weakening(
+    runs: RunNames,
+    data: Data = None,
+    people: People = 6,
+    seed: Seed = 0,
+    output: Output = None,
+    device: Device = "auto",
+) -> None:
+    """DFW-SLN: the cells that feature weakening turns down, and where each branch looks.
+
+    Example: vireid figures weakening runs/dfw_sln
+    """
+    from vireid.report.pictures import draw_weakening
+    from vireid.report.runs import embed_all, open_runs
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    _save(draw_weakening(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+
+
+@app.command()
+def heads(runs: RunNames, output: Output = None) -> None:
+    """CM-DASN: which attention heads were selected, epoch by epoch.
+
+    Example: vireid figures heads runs/cm_dasn
+    """
+    from vireid.report.pictures import draw_heads
+    from vireid.report.runs import open_runs
+
+    opened = open_runs(runs)
+    _save(draw_heads(opened), _folder(opened, output))
+
+
+@app.command()
+def sweep(
+    folder: Annotated[Path, typer.Argument(help="A folder that `vireid ablate` wrote.")],
+    output: Annotated[Path | None, typer.Option(help="Folder; default: the sweep's own.")] = None,
+) -> None:
+    """The chart of an ablation or a sweep, drawn anew from its `ablation.json`.
+
+    Example: vireid figures sweep runs/dfw_sln_figure3_regdb
+    """
+    from vireid.report.pictures import draw_sweep
+
+    _save(draw_sweep(folder), output or folder)
+
+
+@app.command("all")
+def everything(
+    runs: RunNames, data: Data = None, seed: Seed = 0, output: Output = None, device: Device = "auto"
+) -> None:
+    """Every picture that the runs have; those that do not apply are named with the reason.
+
+    Example: vireid figures all runs/demo/run
+    """
+    from vireid.report import pictures
+    from vireid.report.runs import embed_all, open_runs
+
+    opened = open_runs(runs)
+    folder = _folder(opened, output)
+    sets = embed_all(opened, root=data, device=device)
+    kinds: dict[str, Callable[[], Pictures]] = {
+        "rank": lambda: pictures.draw_ranks(sets, seed=seed),
+        "heatmap": lambda: pictures.draw_heat(sets, seed=seed),
+        "map": lambda: pictures.draw_map(sets, seed=seed),
+        "distances": lambda: pictures.draw_distances(sets),
+        "cmc": lambda: pictures.draw_cmc(opened),
+        "training": lambda: pictures.draw_training(opened),
+        "weakening": lambda: pictures.draw_weakening(sets, seed=seed),
+        "heads": lambda: pictures.draw_heads(opened),
+    }
+    for kind, draw in kinds.items():
+        try:
+            _save(draw(), folder)
+        except InputError as error:
+            print(f"{kind}: none, as {error}")
+
+
+def _folder(runs: "Runs", output: Path | None) -> Path:
+    """Where the pictures go."""
+    first, run = next(iter(runs.items()))
+    if output is None and first == "default":
+        raise InputError("the shipped model is not written to; say with --output where the pictures go")
+    return output or run.path / "figures"
+
+
+def _save(pictures: "Pictures", folder: Path) -> None:
+    """Write each picture as soon as it is drawn and say where it lies."""
+    from vireid.figures.style import save
+
+    for name, figure in pictures:
+        print("\n".join(str(path) for path in save(figure, folder / name)), flush=True)

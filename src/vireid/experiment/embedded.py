@@ -1,0 +1,115 @@
+"""A run's test images with their embeddings, for whoever looks at more than scores.
+
+Shapes: N images, D embedding size, Q queries, G gallery images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vireid.config import Named
+from vireid.data.cache import DecodedImages
+from vireid.embedder import Run, build_method
+from vireid.errors import InputError
+from vireid.evaluation import protocols
+from vireid.evaluation.distance import distances
+from vireid.evaluation.extract import extract
+from vireid.evaluation.protocols import Protocol
+from vireid.experiment.sets import decoded, test_samples, test_sets
+from vireid.methods.base import Method
+from vireid.models.precision import resolve_device
+from vireid.sample import Direction, Modality, Sample
+
+
+class Search(NamedTuple):
+    """One trial as it is scored: which samples ask and answer, how far they are apart, and what is hidden.
+
+    Attributes:
+        query: `(Q,)` indices into the test's samples.
+        gallery: `(G,)`.
+        distances: `(Q, G)`.
+        ignore: `(Q, G)`, true where a query does not see a gallery image; None where it sees all.
+    """
+
+    query: npt.NDArray[np.int64]
+    gallery: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float32]
+    ignore: npt.NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedTest:
+    """One test set of a run.
+
+    Attributes:
+        name: a short word for the set, fit for file names.
+        data: the data set and its options.
+        method: with the run's weights, in eval mode.
+        samples: the N test samples.
+        images: decoded, at the size the run embeds.
+        embeddings: `(N, D)`.
+    """
+
+    name: str
+    data: Named
+    method: Method
+    samples: list[Sample]
+    images: DecodedImages
+    embeddings: npt.NDArray[np.float32]
+
+    def of(self, modality: Modality) -> npt.NDArray[np.int64]:
+        """Indices of the readable samples of a modality."""
+        return np.array(
+            [i for i, sample in enumerate(self.samples) if sample.modality == modality and self.images.readable[i]],
+            np.int64,
+        )
+
+    def protocol(self, direction: Direction) -> Protocol:
+        """The test set's rules, less the images that cannot be read."""
+        rules = protocols.build(self.data.options, self.data.name, self.samples, direction)
+        return rules.without(np.flatnonzero(~self.images.readable).tolist())
+
+    def search(self, direction: Direction) -> Search:
+        """The first trial; where galleries are drawn, one of the draws."""
+        protocol = self.protocol(direction)
+        query, gallery = protocol.trials[0].query, protocol.trials[0].gallery
+        apart = distances(self.embeddings[query], self.embeddings[gallery])
+        return Search(query, gallery, apart, protocol.ignore_mask(query, gallery))
+
+
+def embed_tests(run: Run, *, root: Path | None = None, device: str = "auto") -> list[EmbeddedTest]:
+    """Every test set of a run, or of other data at `root`, embedded as for `vireid evaluate`."""
+    method = build_method(run).to(resolve_device(device))
+    return [_embed_test(run, data, method) for data in test_sets(run.config, root)]
+
+
+def _embed_test(run: Run, data: Named, method: Method) -> EmbeddedTest:
+    samples = test_samples(data)
+    if not samples:
+        raise InputError(f"{data.root} has no test images; expected some with the split test, query or gallery")
+    images = decoded(samples, run.config)
+    modalities = np.array([sample.modality for sample in samples], np.int64)
+    about, device = run.config.evaluation, next(method.parameters()).device
+    embeddings = extract(
+        method, images, modalities, device=device, batch_size=about.batch_size, precision=about.precision
+    )
+    return EmbeddedTest(_name(data), data, method, samples, images, embeddings)
+
+
+def _name(data: Named) -> str:
+    return f"{data.name}-{data.options.part}" if data.name == "synthvi" else data.name
+
+
+def require_same_images(tests: Sequence[EmbeddedTest], names: Sequence[str]) -> None:
+    """Raise `InputError` unless all these tests, of the runs `names`, hold the same images."""
+    first = [sample.path for sample in tests[0].samples]
+    for test, name in zip(tests, names, strict=True):
+        if [sample.path for sample in test.samples] != first:
+            raise InputError(
+                f"{name} and {names[0]} are tested on different images and cannot be shown side by side; give --data "
+                "for a test set that suits both"
+            )

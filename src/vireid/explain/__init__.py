@@ -1,0 +1,1 @@
+"""Where a network looks, what feature weakening turns down, and which attention heads were selected."""

@@ -1,0 +1,101 @@
+"""What a run's log says: losses, learning rate and scores on held-out people by epoch, and attention heads."""
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vireid.errors import InputError
+from vireid.figures.style import new_figure, styled
+
+Row = Mapping[str, Any]
+TITLE_WIDTH = 62
+HEADS = "heads/"
+
+
+@styled
+def training_curves(log: Sequence[Row], *, title: str) -> Figure:
+    """Losses, learning rate and, where people were held out, their Rank-1 and mAP, over the epochs.
+
+    Args:
+        log: the lines of `metrics.jsonl`.
+        title: above everything.
+
+    Raises:
+        InputError: the log has no epoch.
+    """
+    if not log:
+        raise InputError(f"{title}: the log has no finished epoch to draw; train at least one")
+    names = list(dict.fromkeys(name for row in log for name in row))
+    panels = {
+        "loss (its factor included)": [name for name in names if name.startswith("loss/")],
+        "learning rate": ["lr"],
+        "held-out people, %": [name for name in names if name.startswith("val/")],
+    }
+    shown = {label: curves for label, curves in panels.items() if any(name in names for name in curves)}
+    figure = new_figure(title, 5.4, 0.6 + 2.2 * len(shown))
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
+    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, curves) in zip(grid, shown.items(), strict=True):
+        for name in curves:
+            rows = [row for row in log if name in row]
+            scale = 100 if name.startswith("val/") else 1
+            values = [scale * row[name] for row in rows]
+            axes.plot([row["epoch"] for row in rows], values, label=name.partition("/")[2], marker="o", markersize=2.5)
+        axes.set_ylabel(label)
+        if len(curves) > 1 or label != "learning rate":
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1.05))
+        _draw_stages(axes, log)
+    grid[-1].set_xlabel("epoch")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _draw_stages(axes: Axes, log: Sequence[Row]) -> None:
+    """A thin line where a stage of training ends."""
+    for before, after in itertools.pairwise(log):
+        if before.get("stage", "").partition(":")[0] != after.get("stage", "").partition(":")[0]:
+            axes.axvline((before["epoch"] + after["epoch"]) / 2, color="grey", linewidth=0.8, linestyle=":")
+
+
+@styled
+def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
+    """Which attention heads were selected, epoch by epoch: a panel for each role and block.
+
+    Args:
+        log: the lines of `metrics.jsonl`.
+        keep: heads that are kept; they are marked.
+        title: above everything.
+
+    Raises:
+        InputError: no head was selected in any epoch.
+    """
+    names = list(dict.fromkeys(name for row in log for name in row if name.startswith(HEADS)))
+    if not names:
+        raise InputError(
+            f"{title}: the log names no attention heads; only CM-DASN selects some, in the last stage of its training"
+        )
+    figure = new_figure(title, 5.4, 0.7 + 1.7 * len(names))
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
+    grid = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(grid, names, strict=True):
+        rows = [row for row in log if name in row]
+        scores = np.array([row[name] for row in rows]).T  # (heads, epochs)
+        epochs = np.array([row["epoch"] for row in rows])
+        image = axes.pcolormesh(epochs, np.arange(len(scores)) + 1, scores, cmap="cividis", shading="nearest")
+        # As the gate does: of equal scores the first ones.
+        kept = np.argsort(-scores, axis=0, kind="stable")[:keep]
+        axes.plot(np.tile(epochs, keep), kept.ravel() + 1, "o", color="white", markeredgecolor="black", markersize=5)
+        axes.grid(visible=False)
+        axes.set_ylabel("head")
+        axes.set_title(f"{name.removeprefix(HEADS).replace('/', ' features, ')}", loc="left")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.colorbar(image, ax=axes, label="mean score")
+    grid[-1].set_xlabel(f"epoch (a dot: one of the {keep} heads that are kept)")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

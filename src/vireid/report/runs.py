@@ -1,0 +1,135 @@
+"""Runs side by side: their names, their test sets, and which queries and people are shown.
+
+Shapes: N samples, Q queries.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vireid.embedder import Run, load_run
+from vireid.errors import InputError
+from vireid.evaluation.metrics import query_scores
+from vireid.experiment.embedded import EmbeddedTest, Search, embed_tests, require_same_images
+from vireid.sample import Modality
+
+Choice = Literal["random", "best", "worst"]
+Runs = dict[str, Run]
+Tests = dict[str, EmbeddedTest]  # one test set, by the names of the runs that embedded it
+
+
+def open_runs(folders: Sequence[str]) -> Runs:
+    """Runs by a short name: the folder's own, or its whole path where two are called alike.
+
+    Raises:
+        InputError: a run is given twice, is missing or is damaged.
+    """
+    if len(set(folders)) < len(folders):
+        raise InputError(f"a run stands there twice: {' '.join(folders)}; name each once")
+    short = [Path(folder).absolute().name for folder in folders]
+    names = short if len(set(short)) == len(short) else folders
+    return {name: load_run(folder) for name, folder in zip(names, folders, strict=True)}
+
+
+def read_log(run: Run) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`.
+
+    Raises:
+        InputError: there is none, as of the shipped model, or a line is damaged.
+    """
+    path = run.path / "metrics.jsonl"
+    if not path.is_file():
+        raise InputError(f"{run.path} has no metrics.jsonl, so nothing is known of its training; give a trained run")
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError:
+        raise InputError(f"{path} is damaged: a line is not JSON; remove that line") from None
+
+
+def embed_all(runs: Runs, *, root: Path | None, device: str) -> list[Tests]:
+    """For each test set, the runs' embeddings of the same images, by the runs' names.
+
+    Raises:
+        InputError: the runs have different test sets, or one cannot be read.
+    """
+    tests = {name: embed_tests(run, root=root, device=device) for name, run in runs.items()}
+    if len({len(each) for each in tests.values()}) > 1:
+        raise InputError(f"{', '.join(runs)} have different numbers of test sets; give --data for one that suits all")
+    sets = [dict(zip(tests, each, strict=True)) for each in zip(*tests.values(), strict=True)]
+    for each in sets:
+        require_same_images(list(each.values()), list(each))
+    return sets
+
+
+def choose_queries(
+    search: Search, pids: npt.NDArray[np.int64], choice: Choice, count: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Rows of a search to show, at most `count` and one for each person, among queries that have a match.
+
+    Args:
+        search: one trial.
+        pids: `(N,)` of all samples.
+        choice: drawn by `seed`, or those of the highest or lowest average precision.
+        count: how many at most.
+        seed: of the draw, and of the order among queries that are equally good.
+
+    Raises:
+        InputError: no query has a match.
+    """
+    asked, gallery = pids[search.query], pids[search.gallery]
+    match = asked[:, None] == gallery[None, :]
+    if search.ignore is not None:
+        match &= ~search.ignore
+    valid = np.flatnonzero(match.any(1))
+    if not len(valid):
+        raise InputError("no query has an image of its person in the gallery, so no list of hits can be judged")
+    drawn = np.random.default_rng(seed).permutation(len(valid))
+    if choice != "random":
+        ignore = None if search.ignore is None else search.ignore[valid]
+        scores = query_scores(search.distances[valid], asked[valid], gallery, ignore, cmc_unit="image")
+        precision = scores.average_precision[drawn]
+        drawn = drawn[np.argsort(precision if choice == "worst" else -precision, kind="stable")]
+    rows = valid[drawn]
+    _, first = np.unique(asked[rows], return_index=True)  # another image of a person seldom shows anything new
+    return rows[np.sort(first)[:count]]
+
+
+def choose_pairs(test: EmbeddedTest, count: int, seed: int) -> list[tuple[int, int]]:
+    """For people drawn by `seed`, at most `count`, a visible and an infrared image each.
+
+    Raises:
+        InputError: nobody has images of both modalities.
+    """
+    images = {modality: _by_person(test, modality) for modality in Modality}
+    people = sorted(images[Modality.VISIBLE].keys() & images[Modality.INFRARED].keys())
+    if not people:
+        raise InputError(f"{test.data.root}: nobody has a visible and an infrared test image; expected both of someone")
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(people)[:count].tolist()
+    return [
+        (int(rng.choice(images[Modality.VISIBLE][pid])), int(rng.choice(images[Modality.INFRARED][pid])))
+        for pid in drawn
+    ]
+
+
+def pids_of(test: EmbeddedTest) -> npt.NDArray[np.int64]:
+    """`(N,)`."""
+    return np.array([sample.pid for sample in test.samples], np.int64)
+
+
+def center_of(test: EmbeddedTest, pid: int, modality: Modality) -> npt.NDArray[np.float32]:
+    """The mean embedding `(D,)` of a person's images of a modality, of length 1."""
+    rows = [index for index in test.of(modality) if test.samples[index].pid == pid]
+    mean: npt.NDArray[np.float32] = test.embeddings[rows].mean(0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+def _by_person(test: EmbeddedTest, modality: Modality) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for index in test.of(modality).tolist():
+        found.setdefault(test.samples[index].pid, []).append(index)
+    return found
