@@ -14,7 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import leaderboard_tables
 import performance_tables
+import results_tables
 import search_tables
 import synthvi_tables
 import yaml
@@ -23,6 +25,7 @@ from vireid.ablation import tables
 from vireid.ablation.file import plain
 from vireid.costs import report
 from vireid.demo import MODELS
+from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.chance import chance
 from vireid.evaluation.results import Result, load_results
@@ -308,6 +311,21 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "embedding": search_tables.embedding,
         "bulk": search_tables.bulk,
     },
+    "docs/leaderboard.md": {
+        "counts": leaderboard_tables.counts,
+        "sysu_mm01": lambda: leaderboard_tables.dataset("sysu_mm01"),
+        "regdb": lambda: leaderboard_tables.dataset("regdb"),
+        "llcm": lambda: leaderboard_tables.dataset("llcm"),
+        "synthvi_methods": leaderboard_tables.synthvi_methods,
+        "synthvi_demo": leaderboard_tables.synthvi_demo,
+    },
+    "docs/results.md": {
+        "demo": lambda: results_tables.part("demo"),
+        "synthvi": lambda: results_tables.part("synthvi"),
+        "sweeps": lambda: results_tables.part("sweeps"),
+        "charts": results_tables.charts,
+        "speed": lambda: results_tables.part("speed"),
+    },
 }
 
 
@@ -332,4 +350,8 @@ def main(check: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("--check" in sys.argv[1:]))
+    try:
+        sys.exit(main("--check" in sys.argv[1:]))
+    except InputError as error:
+        print(f"make_tables: {error}", file=sys.stderr)
+        sys.exit(2)
