@@ -1,32 +1,23 @@
 """The demo: what an untrained, the shipped and a fine-tuned model find among the people of SynthVI-mini."""
 
-import json
 import time
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from vireid import config as configuration
 from vireid.atomic import write_text
 from vireid.config import ExperimentConfig
-from vireid.embedder import Run, build_method, load_run
+from vireid.embedder import Run, load_run
 from vireid.errors import InputError
-from vireid.evaluation import protocols
-from vireid.evaluation.distance import distances
-from vireid.evaluation.results import RANKS, Result, save_results, table
-from vireid.experiment.evaluate import embed_test, evaluate_run
-from vireid.experiment.sets import test_sets
+from vireid.evaluation.results import save_results, table
+from vireid.experiment.evaluate import evaluate_run
 from vireid.experiment.train import complete_run
-from vireid.figures import page
-from vireid.figures.charts import Series, line_chart
-from vireid.figures.rank_sheet import rank_rows, rank_sheet
-from vireid.sample import Direction
+from vireid.report.page import build_page
+from vireid.report.runs import embed_all
 
 MODELS = UNTRAINED, SHIPPED, TUNED = "untrained", "default", "fine-tuned"
-QUERIES_SHOWN = 6
 
 
 def run_demo(output: Path, *, device: str = "auto") -> Path:
@@ -59,7 +50,15 @@ def run_demo(output: Path, *, device: str = "auto") -> Path:
         save_results(output / f"results-{name}.json", part)
     save_results(tuned.path / "results.json", rows[TUNED])
     path = output / "report.html"
-    write_text(path, _report(rows, tuned, config, device))
+    runs = {SHIPPED: shipped, TUNED: tuned}
+    sets = embed_all(runs, root=Path("mini"), device=device)
+    intro = (
+        "Searching people across cameras of different light on SynthVI-mini, a rendered data set. Each number is "
+        "measured, in percent, on people no model here was trained on. 'fine-tuned' starts from the shipped model, "
+        f"'default', and trains {config.train.epochs} epochs on SynthVI-mini's training people; its last epoch is "
+        "reported."
+    )
+    write_text(path, build_page("vireid demo", intro, runs, rows, sets, seed=config.train.seed))
     _say(f"\nreport: {path.absolute()}  ({time.perf_counter() - started:.0f} s)")
     _say(f"model:  {tuned.path}, for example: vireid evaluate {tuned.path}")
     return path
@@ -76,101 +75,6 @@ def _untrained(run: Run) -> Run:
 def _training_identities(config: ExperimentConfig) -> int:
     samples = config.data.module.load(config.data.options)
     return len({sample.pid for sample in samples if sample.split == "train"})
-
-
-def _report(rows: dict[str, list[Result]], tuned: Run, config: ExperimentConfig, device: str) -> str:
-    sections = [
-        ("Scores", _score_table(rows) + page.paragraph(_how_to_read(rows))),
-        ("Curves", f'<div class="charts">{"".join(_charts(rows, tuned))}</div>'),
-        *_rank_sections(tuned, device),
-    ]
-    intro = (
-        "Searching people across cameras of different light on SynthVI-mini, a rendered data set. Each number is "
-        "measured on people no model here was trained on. 'Fine-tuned' starts from the shipped model and trains "
-        f"{config.train.epochs} epochs on SynthVI-mini's training people; its last epoch is reported."
-    )
-    return page.page("vireid demo", sections, intro=intro)
-
-
-def _score_table(rows: dict[str, list[Result]]) -> str:
-    columns = ["test", "direction", "model", "re-ranking", "Rank-1", "Rank-5", "Rank-10", "mAP", "mINP"]
-    body = []
-    keys = list(dict.fromkeys((row.protocol, row.direction) for row in rows[TUNED]))
-    for protocol, direction in keys:
-        everything = [(name, row) for name, part in rows.items() for row in part]
-        chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == (protocol, direction)]
-        where = {"test": protocol.split(",")[0], "direction": direction.words}
-        level = chosen[0][1].chance
-        body.append({**where, "model": "chance", "Rank-1": _percent(level["rank1"]), "mAP": _percent(level["mAP"])})
-        for name, row in chosen:
-            names = {"Rank-1": "rank1", "Rank-5": "rank5", "Rank-10": "rank10", "mAP": "mAP", "mINP": "mINP"}
-            scores = {column: _spread(row, score) for column, score in names.items()}
-            body.append({**where, "model": name, "re-ranking": row.rerank, **scores})
-    return page.table(columns, body)
-
-
-def _how_to_read(rows: dict[str, list[Result]]) -> str:
-    nir, lwir = (next(row for row in rows[TUNED] if f"-{part}-" in row.protocol) for part in ("nir", "lwir"))
-    return (
-        f"All in percent. nir: near-infrared against visible cameras from any side, as in SYSU-MM01, mean and standard "
-        f"deviation of {len(nir.trials)} galleries of {nir.trials[0].num_gallery} images for "
-        f"{nir.trials[0].num_queries} queries. lwir: thermal against visible images, never of one instant, "
-        f"{lwir.trials[0].num_queries} queries in {lwir.trials[0].num_gallery} images. chance: a random order."
-    )
-
-
-def _charts(rows: dict[str, list[Result]], tuned: Run) -> Iterator[str]:
-    for key in dict.fromkeys((row.protocol, row.direction) for row in rows[TUNED]):
-        series: dict[str, Series] = {}
-        for name, part in rows.items():
-            for row in part:
-                if (row.protocol, row.direction) == key:
-                    label = name if row.rerank == "off" else f"{name}, {row.rerank}"
-                    series[label] = (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
-        title = f"{key[0].split(',')[0]}, {key[1].words}"
-        yield line_chart(
-            series, title=title, x_label="rank", y_label="found by that rank, %", y_range=(0, 101), x_ticks=RANKS
-        )
-    lines = [json.loads(line) for line in (tuned.path / "metrics.jsonl").read_text().splitlines()]
-    losses = sorted({name for line in lines for name in line if name.startswith("loss/")})
-    curves = {n.removeprefix("loss/"): ([r["epoch"] for r in lines], [r[n] for r in lines]) for n in losses}
-    yield line_chart(curves, title="fine-tuning", x_label="epoch", y_label="loss")
-
-
-def _rank_sections(run: Run, device: str) -> Iterator[tuple[str, str]]:
-    """Rank sheets of queries drawn by the seed, not chosen."""
-    method = build_method(run)
-    for data in test_sets(run.config):
-        samples, embeddings = embed_test(method, data, run.config, device)
-        for direction in Direction:
-            protocol = protocols.build(data.options, data.name, samples, direction)
-            trial = protocol.trials[0]
-            drawn = np.random.default_rng(run.config.train.seed).permutation(len(trial.query))[:QUERIES_SHOWN]
-            query = trial.query[np.sort(drawn)]
-            sheet = rank_rows(
-                distances(embeddings[query], embeddings[trial.gallery]),
-                protocol.ignore_mask(query, trial.gallery),
-                [samples[index] for index in query],
-                [samples[index] for index in trial.gallery],
-            )
-            heading = f"Found: {data.options.part}, {direction.words}"
-            yield (
-                heading,
-                page.paragraph(
-                    f"{QUERIES_SHOWN} queries drawn at random, fine-tuned model, no re-ranking. Solid green: the right "
-                    "person; dashed red: another one. The number is the cosine similarity."
-                )
-                + rank_sheet(sheet),
-            )
-
-
-def _spread(row: Result, score: str) -> str:
-    text = _percent(row.mean[score])
-    return f"{text} ± {_percent(row.std[score])}" if len(row.trials) > 1 else text
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
 Shapes: N images, D embedding size, Q queries, G gallery images.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vireid.config import Named
+from vireid.config import ExperimentConfig, Named
 from vireid.data.cache import DecodedImages
 from vireid.embedder import Run, build_method
 from vireid.errors import InputError
@@ -84,16 +85,23 @@ class EmbeddedTest:
 def embed_tests(run: Run, *, root: Path | None = None, device: str = "auto") -> list[EmbeddedTest]:
     """Every test set of a run, or of other data at `root`, embedded as for `vireid evaluate`."""
     method = build_method(run).to(resolve_device(device))
-    return [_embed_test(run, data, method) for data in test_sets(run.config, root)]
+    return [embed_test(method, data, test_samples(data), run.config) for data in test_sets(run.config, root)]
 
 
-def _embed_test(run: Run, data: Named, method: Method) -> EmbeddedTest:
-    samples = test_samples(data)
-    if not samples:
-        raise InputError(f"{data.root} has no test images; expected some with the split test, query or gallery")
-    images = decoded(samples, run.config)
+def embed_test(method: Method, data: Named, samples: list[Sample], config: ExperimentConfig) -> EmbeddedTest:
+    """The samples of a test set, embedded on the method's device; those that cannot be read are warned of.
+
+    Raises:
+        InputError: there is no sample, or none can be read.
+    """
+    images = decoded(samples, config)
+    if not images.readable.any():
+        raise InputError(f"{data.root}: none of {len(samples)} test images can be read; expected some, split test")
+    if images.unreadable:
+        names = ", ".join(str(path) for path, _ in images.unreadable[:5])
+        warnings.warn(f"{len(images.unreadable)} test images cannot be read and are left out: {names}", stacklevel=2)
     modalities = np.array([sample.modality for sample in samples], np.int64)
-    about, device = run.config.evaluation, next(method.parameters()).device
+    about, device = config.evaluation, next(method.parameters()).device
     embeddings = extract(
         method, images, modalities, device=device, batch_size=about.batch_size, precision=about.precision
     )

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vireid import config as configuration
-from vireid.config import ExperimentConfig, Named
-from vireid.data.cache import DecodedImages
+from vireid.config import ExperimentConfig
 from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation import protocols
 from vireid.evaluation.evaluate import evaluate_protocol
-from vireid.evaluation.extract import extract
+from vireid.evaluation.protocols import Protocol
 from vireid.evaluation.results import (
     RerankChoice,
     RerankName,
@@ -26,10 +24,10 @@ from vireid.evaluation.results import (
     rerank_states,
     save_results,
 )
-from vireid.experiment.sets import decoded, test_samples, test_sets
-from vireid.methods.base import Method
+from vireid.experiment.embedded import EmbeddedTest, embed_test
+from vireid.experiment.sets import test_samples, test_sets
 from vireid.models.precision import resolve_device
-from vireid.sample import Direction, Sample
+from vireid.sample import Direction
 
 # What `vireid evaluate --set data.<key>=...` may change: how the test is held, not what was trained on.
 PROTOCOL_KEYS = ("search", "shots", "gallery", "trial", "trials", "protocol", "size")
@@ -124,56 +122,34 @@ def evaluate_run(
     method = build_method(run).to(resolve_device(device))
     rows = []
     for data in test_sets(run.config, root, protocol or {}):
-        rows += evaluate_method(
-            method, data, run.config, directions=directions, reranks=reranks, mixed_gallery=mixed_gallery
-        )
+        samples = test_samples(data)
+        rules = [
+            protocols.build(data.options, data.name, samples, direction, mixed_gallery=mixed_gallery)
+            for direction in directions
+        ]
+        rows += score_test(embed_test(method, data, samples, run.config), run.config, rules, reranks)
     return rows
 
 
-def _embed(
-    method: Method, samples: Sequence[Sample], images: DecodedImages, config: ExperimentConfig
-) -> npt.NDArray[np.float32]:
-    modalities = np.array([sample.modality for sample in samples], np.int64)
-    device = next(method.parameters()).device
-    about = config.evaluation
-    return extract(method, images, modalities, device=device, batch_size=about.batch_size, precision=about.precision)
-
-
-def evaluate_method(
-    method: Method,
-    data: Named,
-    config: ExperimentConfig,
-    *,
-    directions: Sequence[Direction],
-    reranks: Sequence[RerankName],
-    mixed_gallery: bool = False,
+def score_test(
+    test: EmbeddedTest, config: ExperimentConfig, rules: Sequence[Protocol], reranks: Sequence[RerankName]
 ) -> list[Result]:
-    """Embed the test samples once and score every protocol on them.
+    """A row for each protocol and re-ranking state of a test set.
 
     Images that cannot be read are left out of queries and galleries and named in the rows.
     """
-    samples = test_samples(data)
-    rules = [
-        protocols.build(data.options, data.name, samples, direction, mixed_gallery=mixed_gallery)
-        for direction in directions
-    ]
-    images = decoded(samples, config)
-    if images.unreadable:
-        names = ", ".join(str(path) for path, _ in images.unreadable[:5])
-        warnings.warn(f"{len(images.unreadable)} test images cannot be read and are left out: {names}", stacklevel=2)
-    missing = [str(path) for path, _ in images.unreadable]
-    gone = dict(zip(np.flatnonzero(~images.readable).tolist(), missing, strict=True))
-    embeddings = _embed(method, samples, images, config)
+    missing = [str(path) for path, _ in test.images.unreadable]
+    gone = dict(zip(np.flatnonzero(~test.images.readable).tolist(), missing, strict=True))
     return [
         evaluate_protocol(
-            embeddings,
+            test.embeddings,
             protocol,
             rerank=rerank,
-            device=next(method.parameters()).device,
+            device=next(test.method.parameters()).device,
             method=config.method.name,
             seed=config.train.seed,
             selection=config.evaluation.select,
-            data_root=data.root,
+            data_root=test.data.root,
             unreadable=gone,
             versions={"vireid": version("vireid"), "torch": version("torch")},
             progress=True,

@@ -149,14 +149,15 @@ def _pooled_layers(method: Method) -> list[nn.Module]:
 
 
 def _rollout(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) -> Tensor:
-    """The class token's row of `rollout` on the grid of patches `(N, h, w)`.
+    """The class token's row of `rollout` on the grid of patches `(N, h, w)`, less its lowest: every patch is seen some.
 
     CM-DASN's gates take no part: of its last blocks it is the plain class token that is followed.
     """
     trunk = next(module for module in method.modules() if isinstance(module, VisionTransformer))
     with torch.no_grad(), _attention_of(trunk) as attentions:
         method.embed(images, modalities)
-    return rollout(attentions)[:, 0, 1:].reshape(-1, *trunk.grid_of(images))
+    seen = rollout(attentions)[:, 0, 1:].reshape(-1, *trunk.grid_of(images))
+    return seen - seen.amin((1, 2), keepdim=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from vireid.figures.style import BLUE, new_figure, styled
 
 LABEL_WIDTH = 30  # letters in a line of a row's name
 TITLE_WIDTH = 70
+LINE_TITLE_WIDTH = 58
 
 Series = tuple[Sequence[float], Sequence[float]]
 Dots = Mapping[str, Sequence[float]]
@@ -42,7 +43,8 @@ def line_chart(
     axes = figure.add_subplot()
     for name, (x, y) in series.items():
         axes.plot(x, y, label=name, linewidth=1.8, marker="o", markersize=2.5)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    lines = [textwrap.fill(line, LINE_TITLE_WIDTH) for line in title.splitlines()]
+    axes.set(title="\n".join(lines), xlabel=x_label, ylabel=y_label)
     axes.xaxis.set_major_locator(FixedLocator(x_ticks) if x_ticks else MaxNLocator(integer=True))
     if y_range is not None:
         axes.set_ylim(*y_range)

@@ -32,7 +32,7 @@ STYLE = """
 .sheet { display: grid; gap: 6px; margin: 0 0 10px; grid-auto-flow: column; justify-content: start;
   overflow-x: auto; padding-bottom: 4px; }
 .sheet figure { margin: 0; text-align: center; font-size: 11px; color: var(--dim); width: 72px; }
-.sheet img { display: block; width: 64px; height: 128px; object-fit: contain; background: #eee;
+.sheet img { display: block; width: 64px; height: 128px; object-fit: contain; background: #eee; box-sizing: content-box;
   border: 4px solid transparent; border-radius: 3px; }
 .sheet .query { margin-right: 14px; }
 .sheet .query img { border-color: #888; }
@@ -129,9 +129,10 @@ def _draw(axes: Axes, cell: Cell, pixels: npt.NDArray[np.uint8]) -> None:
     colour, dashes = FRAMES.get(cell.kind, ("none", "-"))
     for spine in axes.spines.values():
         spine.set(visible=cell.kind != "plain", color=colour, linestyle=dashes, linewidth=2)
-    for number, (row, column) in enumerate(cell.marks, start=1):
-        axes.plot(column, row, marker="o", markersize=8, color="white", markeredgecolor="black")
-        axes.text(column, row, str(number), fontsize=6, ha="center", va="center_baseline", color="black")
+    for row, column in dict.fromkeys(cell.marks):
+        numbers = ",".join(str(n) for n, mark in enumerate(cell.marks, start=1) if mark == (row, column))
+        halo = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black", "linewidth": 0.8}
+        axes.text(column, row, numbers, fontsize=6, ha="center", va="center", color="black", bbox=halo)
 
 
 def _pixels(cell: Cell) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """What a run's log says: losses, learning rate and scores on held-out people by epoch, and attention heads."""
 
-import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,9 +37,10 @@ def training_curves(log: Sequence[Row], *, title: str) -> Figure:
         "held-out people, %": [name for name in names if name.startswith("val/")],
     }
     shown = {label: curves for label, curves in panels.items() if any(name in names for name in curves)}
-    figure = new_figure(title, 5.4, 0.6 + 2.2 * len(shown))
+    figure = new_figure(title, 5.4, 2.2 + 1.9 * len(shown))
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
-    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    heights = [1 if label == "learning rate" else 2 for label in shown]
+    grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (label, curves) in zip(grid, shown.items(), strict=True):
         for name in curves:
             rows = [row for row in log if name in row]
@@ -50,17 +50,24 @@ def training_curves(log: Sequence[Row], *, title: str) -> Figure:
         axes.set_ylabel(label)
         if len(curves) > 1 or label != "learning rate":
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1.05))
-        _draw_stages(axes, log)
+        _draw_stages(axes, log, named=axes is grid[0])
     grid[-1].set_xlabel("epoch")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
-def _draw_stages(axes: Axes, log: Sequence[Row]) -> None:
-    """A thin line where a stage of training ends."""
-    for before, after in itertools.pairwise(log):
-        if before.get("stage", "").partition(":")[0] != after.get("stage", "").partition(":")[0]:
-            axes.axvline((before["epoch"] + after["epoch"]) / 2, color="grey", linewidth=0.8, linestyle=":")
+def _draw_stages(axes: Axes, log: Sequence[Row], *, named: bool) -> None:
+    """A thin line where a stage of training begins, and its name."""
+    last = None
+    for row in log:
+        stage = row.get("stage", "").partition(":")[0]  # turns of one stage are no stages
+        if stage != last:
+            start = row["epoch"] - 0.5
+            if last is not None:
+                axes.axvline(start, color="grey", linewidth=0.8, linestyle=":")
+            if named and stage:
+                axes.text(start, 1.0, f" {stage}", fontsize=7, color="dimgrey", transform=axes.get_xaxis_transform())
+            last = stage
 
 
 @styled
@@ -87,10 +94,11 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
         rows = [row for row in log if name in row]
         scores = np.array([row[name] for row in rows]).T  # (heads, epochs)
         epochs = np.array([row["epoch"] for row in rows])
-        image = axes.pcolormesh(epochs, np.arange(len(scores)) + 1, scores, cmap="cividis", shading="nearest")
+        edges = np.append(epochs - 0.5, epochs[-1] + 0.5), np.arange(len(scores) + 1) + 0.5
+        image = axes.pcolormesh(*edges, scores, cmap="cividis")
         # As the gate does: of equal scores the first ones.
         kept = np.argsort(-scores, axis=0, kind="stable")[:keep]
-        axes.plot(np.tile(epochs, keep), kept.ravel() + 1, "o", color="white", markeredgecolor="black", markersize=5)
+        axes.plot(np.tile(epochs, keep), kept.ravel() + 1, "o", color="white", markeredgecolor="black", markersize=4)
         axes.grid(visible=False)
         axes.set_ylabel("head")
         axes.set_title(f"{name.removeprefix(HEADS).replace('/', ' features, ')}", loc="left")

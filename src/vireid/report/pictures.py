@@ -97,8 +97,17 @@ def heat_rows(tests: Tests, people: int, seed: int) -> tuple[list[list[Cell]], s
                 row.append(Cell(overlay(image, heat[2 * number + side]), f"{scores[2 * number + side]:.2f}", alt))
         rows.append(row)
     kinds = list(dict.fromkeys(kind_of_map(test.method) for test in tests.values()))
-    title = f"{first.name}: {' and '.join(kinds)}, {len(pairs)} people drawn at random"
-    key = "light: speaks for the person's images of the other kind of light; number: cosine similarity to their mean"
+    title = f"{first.name}: {' and '.join(kinds)}, people drawn at random: {len(pairs)}"
+    meaning = {
+        "HiResCAM": "HiResCAM, light: speaks for the person's images of the other kind of light",
+        "attention rollout": "rollout, light: what the class token saw most of, whatever it is compared with",
+    }
+    key = "; ".join(
+        [
+            *(meaning[kind] for kind in kinds),
+            "number: cosine similarity to the mean of the person's images of the other kind",
+        ]
+    )
     return rows, title, key
 
 

@@ -51,15 +51,19 @@ def read_log(run: Run) -> list[dict[str, Any]]:
 
 
 def embed_all(runs: Runs, *, root: Path | None, device: str) -> list[Tests]:
-    """For each test set, the runs' embeddings of the same images, by the runs' names.
+    """For each test set that all runs have, their embeddings of the same images, by the runs' names.
 
     Raises:
-        InputError: the runs have different test sets, or one cannot be read.
+        InputError: the runs have no test set in common, it holds different images, or it cannot be read.
     """
-    tests = {name: embed_tests(run, root=root, device=device) for name, run in runs.items()}
-    if len({len(each) for each in tests.values()}) > 1:
-        raise InputError(f"{', '.join(runs)} have different numbers of test sets; give --data for one that suits all")
-    sets = [dict(zip(tests, each, strict=True)) for each in zip(*tests.values(), strict=True)]
+    tests = {
+        name: {test.name: test for test in embed_tests(run, root=root, device=device)} for name, run in runs.items()
+    }
+    common = [each for each in next(iter(tests.values())) if all(each in own for own in tests.values())]
+    if not common:
+        own = "; ".join(f"{name} on {', '.join(found)}" for name, found in tests.items())
+        raise InputError(f"the runs have no test set in common ({own}); give --data for one that suits all")
+    sets = [{name: found[each] for name, found in tests.items()} for each in common]
     for each in sets:
         require_same_images(list(each.values()), list(each))
     return sets

@@ -1,0 +1,283 @@
+"""`vireid report`: runs compared on one page that needs no other file and no network."""
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vireid.atomic import require_writable, write_text
+from vireid.embedder import Run
+from vireid.errors import InputError
+from vireid.evaluation.results import RANKS, Result, load_results, rerank_states, save_results
+from vireid.experiment.embedded import EmbeddedTest
+from vireid.experiment.evaluate import score_test
+from vireid.figures import page
+from vireid.figures.rank_sheet import KEY
+from vireid.figures.sheet import html_sheet
+from vireid.figures.style import inline
+from vireid.report.pictures import (
+    Pictures,
+    cmc_chart,
+    draw_distances,
+    draw_map,
+    draw_training,
+    heat_rows,
+    ranked,
+)
+from vireid.report.runs import Choice, Runs, Tests, embed_all, open_runs
+from vireid.sample import Direction, Sample
+
+SHOWN = 4  # runs whose hits and heat maps are shown
+QUERIES = 3  # of each kind; one with more than two runs, or the page would grow beyond what a mail takes
+PEOPLE = 4
+LARGEST = 5_000_000
+CHOICES: tuple[tuple[Choice, str], ...] = (
+    ("best", "highest average precision"),
+    ("worst", "lowest average precision"),
+    ("random", "drawn at random"),
+)
+Results = Mapping[str, Sequence[Result]]
+Section = tuple[str, str]
+
+
+def write_report(
+    folders: Sequence[str], output: Path | None, *, root: Path | None = None, seed: int = 0, device: str = "auto"
+) -> Path:
+    """Compare runs on a page; returns its path.
+
+    Runs without results, or with other data than their own, are evaluated first; their `results.json` keeps the rows.
+
+    Args:
+        folders: run folders, or `default`.
+        output: an HTML file; None for `report.html` in the first run's folder.
+        root: other data than the first run's own test set.
+        seed: of the draw of who is shown.
+        device: `auto` or a torch device.
+
+    Raises:
+        InputError: a run or the data cannot be used, the runs' test sets differ, or the file cannot be written.
+    """
+    runs = open_runs(folders)
+    if output is None and folders[0] == "default":
+        raise InputError("the shipped model is not written to; say with --output where the report goes")
+    output = output or next(iter(runs.values())).path / "report.html"
+    require_writable(output)
+    sets = embed_all(runs, root=root, device=device)
+    results = {
+        name: _results(folder, run, name, sets, root) for folder, (name, run) in zip(folders, runs.items(), strict=True)
+    }
+    tested = ", ".join(next(iter(each.values())).name for each in sets)
+    intro = (
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''} on {tested}. All scores in percent, of the last epoch unless "
+        "the configuration says evaluation.select: val."
+    )
+    text = build_page(f"vireid: {', '.join(runs)}", intro, runs, results, sets, seed=seed)
+    if len(text) > LARGEST:
+        warnings.warn(f"the page has {len(text) / 1e6:.1f} MB; report fewer runs for one to send on", stacklevel=2)
+    write_text(output, text)
+    return output
+
+
+def _results(folder: str, run: Run, name: str, sets: Sequence[Tests], root: Path | None) -> list[Result]:
+    file = run.path / "results.json"
+    if root is None and file.is_file():
+        return load_results(file)
+    about = run.config.evaluation
+    rows = [
+        row
+        for tests in sets
+        for row in score_test(
+            tests[name],
+            run.config,
+            [tests[name].protocol(direction) for direction in Direction.of(about.direction)],
+            rerank_states(about.rerank),
+        )
+    ]
+    if folder != "default":
+        save_results(file, rows)
+    return rows
+
+
+def build_page(title: str, intro: str, runs: Runs, results: Results, sets: Sequence[Tests], *, seed: int = 0) -> str:
+    """The page.
+
+    Args:
+        title: of the page.
+        intro: plain text below it.
+        runs: by name; all are in tables and curves, the first four in pictures.
+        results: rows by name of the run, or of whatever else was measured.
+        sets: the runs' test sets, embedded.
+        seed: of the draw of who is shown.
+    """
+    few = [dict(list(tests.items())[:SHOWN]) for tests in sets]
+    sections = [
+        ("Scores", score_table(results)),
+        ("What differs" if len(runs) > 1 else "Configuration", _configuration(runs)),
+        ("Curves", _charts(_curves(results))),
+        ("Training", _charts(_drawn(draw_training, {name: run for name, run in runs.items() if _has_log(run)}))),
+        ("Distances", page.paragraph(_DISTANCES) + _charts(inline(figure) for _, figure in draw_distances(few))),
+        ("Map", page.paragraph(_MAP) + _charts(_drawn(draw_map, few))),
+        *_ranks(few, seed),
+        *_heat(few, seed),
+        ("Data", _data(sets)),
+        ("Environment", _environment(runs)),
+    ]
+    return page.page(title, sections, intro=intro)
+
+
+_DISTANCES = (
+    "Cosine distances between visible and infrared images of one person and of two; the gap is between their means. "
+    "The less the two hills overlap, the better people are told apart."
+)
+_MAP = (
+    "Each mark is an image, each number a person. Near means similar; sizes of groups and the distances between them "
+    "mean nothing."
+)
+
+
+def score_table(results: Results) -> str:
+    """HTML: a table for each test and direction, every run's rows below the level of chance."""
+    everything = [(name, row) for name, rows in results.items() for row in rows]
+    if not everything:
+        return page.paragraph("No run has been evaluated.")
+    names = {**{f"Rank-{k}": f"rank{k}" for k in RANKS}, "mAP": "mAP", "mINP": "mINP"}
+    parts = []
+    for key in dict.fromkeys((row.protocol, row.direction) for _, row in everything):
+        chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == key]
+        level = {
+            column: _percent(chosen[0][1].chance[score])
+            for column, score in names.items()
+            if score in chosen[0][1].chance
+        }
+        body = [{"run": "chance (a random order)", **level}] if level else []
+        for name, row in chosen:
+            scores = {column: _spread(row, score) for column, score in names.items()}
+            body.append({"run": name, "re-ranking": row.rerank, **scores})
+        parts.append(page.heading(f"{key[0]}, {key[1].words}") + page.table(["run", "re-ranking", *names], body))
+    several = any(len(row.trials) > 1 for _, row in everything)
+    spread = "±: standard deviation over the gallery draws of a test." if several else ""
+    return "".join(parts) + page.paragraph(spread)
+
+
+def _spread(row: Result, score: str) -> str:
+    text = _percent(row.mean[score])
+    return f"{text} ± {_percent(row.std[score])}" if len(row.trials) > 1 else text
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def _configuration(runs: Runs) -> str:
+    """The keys whose values differ; of a single run all of them, folded away."""
+    flat = {name: run.config.flat() for name, run in runs.items()}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    rows = {key: [json.dumps(values[key]) if key in values else "-" for values in flat.values()] for key in keys}
+    different = {key: values for key, values in rows.items() if len(set(values)) > 1}
+    shown = different or rows
+    text = page.table(["key", *flat], [{"key": key, **dict(zip(flat, row, strict=True))} for key, row in shown.items()])
+    if len(runs) > 1:
+        same = f"{len(rows) - len(different)} other keys agree." if different else "All keys agree:"
+        return page.paragraph(same) + text
+    return page.folded(f"All {len(rows)} keys of the configuration", text)
+
+
+def _curves(results: Results) -> Iterator[str]:
+    keys = dict.fromkeys((row.protocol, row.direction) for rows in results.values() for row in rows)
+    for protocol, direction in keys:
+        of_test = {
+            name: [row for row in rows if (row.protocol, row.direction) == (protocol, direction)]
+            for name, rows in results.items()
+        }
+        yield inline(cmc_chart(of_test))
+
+
+def _has_log(run: Run) -> bool:
+    return (run.path / "metrics.jsonl").is_file()
+
+
+def _drawn(draw: Any, subject: Any) -> Iterator[str]:
+    """Pictures, or the reason why there are none."""
+    try:
+        pictures: Pictures = draw(subject)
+        for _, figure in pictures:
+            yield inline(figure)
+    except InputError as error:
+        yield page.paragraph(f"None: {error}.")
+
+
+def _charts(charts: Iterable[str]) -> str:
+    found = "".join(charts)
+    return f'<div class="charts">{found}</div>' if found else page.paragraph("Nothing to draw.")
+
+
+def _ranks(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
+    for tests in sets:
+        count = QUERIES if len(tests) <= 2 else 1
+        for direction in Direction:
+            parts = []
+            for choice, words in CHOICES:
+                sheets = ranked(tests, direction, choice, count, 10, seed)
+                for name, (_, rows) in sheets.items():
+                    parts.append(page.heading(f"{name}: {words}") + html_sheet(rows))
+            first = next(iter(tests.values()))
+            by = f", by {next(iter(tests))}" if len(tests) > 1 else ""
+            note = f"{KEY[0].upper()}{KEY[1:]}. One query a person, chosen{by} from one gallery, without re-ranking."
+            yield f"Found: {first.name}, {direction.words}", page.paragraph(note) + "".join(parts)
+
+
+def _heat(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
+    for tests in sets:
+        try:
+            rows, title, key = heat_rows(tests, PEOPLE, seed)
+        except InputError as error:
+            yield "Heat maps", page.paragraph(f"None: {error}.")
+            return
+        order = ", ".join(["visible image", *tests, "infrared image", *tests])
+        note = f"{title}. From left to right: {order}. {key[0].upper()}{key[1:]}."
+        yield f"Heat maps: {next(iter(tests.values())).name}", page.paragraph(note) + html_sheet(rows)
+
+
+def _data(sets: Sequence[Tests]) -> str:
+    """What was trained and tested on, by split and modality."""
+    rows = []
+    for tests in sets:
+        test = next(iter(tests.values()))
+        rows += [{"data": test.name, **row} for row in _counts(test)]
+    return page.table(["data", "split", "modality", "people", "images", "cameras"], rows)
+
+
+def _counts(test: EmbeddedTest) -> Iterator[dict[str, str]]:
+    samples: list[Sample] = test.data.module.load(test.data.options)
+    for split, modality in dict.fromkeys((sample.split, sample.modality) for sample in samples):
+        chosen = [sample for sample in samples if (sample.split, sample.modality) == (split, modality)]
+        cameras = len({sample.camid for sample in chosen} - {0})
+        yield {
+            "split": split,
+            "modality": modality.name.lower(),
+            "people": f"{len({sample.pid for sample in chosen}):,}",
+            "images": f"{len(chosen):,}",
+            "cameras": str(cameras) if cameras else "not known",
+        }
+
+
+def _environment(runs: Runs) -> str:
+    """What each run was trained with."""
+    facts = {name: _read_environment(run) for name, run in runs.items()}
+    keys = dict.fromkeys(key for values in facts.values() for key in values)
+    if not keys:
+        return page.paragraph("Not known: no run has an environment.json.")
+    rows = [{"": key, **{name: str(values.get(key, "-")) for name, values in facts.items()}} for key in keys]
+    return page.table(["", *facts], rows)
+
+
+def _read_environment(run: Run) -> dict[str, Any]:
+    file = run.path / "environment.json"
+    if not file.is_file():
+        return {}
+    try:
+        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{file} is damaged: it is not JSON; remove it") from None
+    return facts
