@@ -106,6 +106,14 @@ def _cam(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) ->
 
 def shares(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) -> Tensor:
     """Each cell's share in the similarity of normalised images `(N, 3, H, W)` to targets `(N, D)`: `(N, h, w)`."""
+    cells = _cells(method, images, modalities, targets)
+    with torch.no_grad():
+        rest = (method.embed(images, modalities) * targets).sum(1) - cells.sum((1, 2))
+    return cells + rest[:, None, None] / cells[0].numel()
+
+
+def _cells(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) -> Tensor:
+    """The shares less what no cell brought in, such as the shift of a BatchNorm: activation times gradient."""
     try:
         from captum.attr import LayerGradientXActivation
     except ImportError:
@@ -120,9 +128,7 @@ def shares(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) 
             # Captum takes gradients of the layer only if those of the input are asked for.
             found = LayerGradientXActivation(similarity, layer).attribute(images.clone().requires_grad_())
             cells = cells + found.detach().sum(1)
-    with torch.no_grad():
-        rest = similarity(images) - cells.sum((1, 2))
-    return cells + rest[:, None, None] / cells[0].numel()
+    return cells
 
 
 class _ConstantLength(TorchFunctionMode):
