@@ -199,12 +199,13 @@ def change(sweep, **content):
 
 def test_a_sweep_leaves_run_folders_and_its_table(capfd, sweep, monkeypatch):
     output = sweep.parent / "out"
-    assert {path.name for path in output.iterdir()} == {"a", "b", "ablation.json", "ablation.md", "ablation.svg"}
+    written = {"ablation.json", "ablation.md", "ablation.png", "ablation.svg"}
+    assert {path.name for path in output.iterdir()} == {"a", "b", *written}
     assert (output / "a/seed-0" / OWN_RESULTS).read_bytes() == (output / "a/seed-0/results.json").read_bytes()
     monkeypatch.setattr(runner, "train_run", never)
     status, out, err = call(capfd, sweep, "--output", output, "--json")
     assert status == 0, err
-    assert "2 of 2 runs are finished already" in err and "ablation.md, .json and .svg" in err
+    assert "2 of 2 runs are finished already" in err and "ablation.md, .json, .png and .svg" in err
     ablation = json.loads(out)
     assert ablation == json.loads((output / "ablation.json").read_text())
     assert (ablation["format"], ablation["reference"], ablation["seeds"]) == (1, "A", [0])
@@ -215,7 +216,7 @@ def test_a_sweep_leaves_run_folders_and_its_table(capfd, sweep, monkeypatch):
     assert [result["mean"] for result in run["results"]] == [row.mean for row in kept]
     assert run["seconds"] > 0 and "cmc" not in run["results"][0]
     assert (output / "ablation.md").read_text() == markdown(ablation)
-    ElementTree.fromstring((output / "ablation.svg").read_text())
+    ElementTree.parse(output / "ablation.svg")
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", str(output / "a/seed-0")])
     assert not stop.value.code

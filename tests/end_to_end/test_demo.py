@@ -34,8 +34,9 @@ def test_the_demo(small, tmp_path, capfd):
     assert str(report) in printed
     text = report.read_text()
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
-    assert text.count("<svg") == 5  # four searches and the loss
-    assert text.count('class="query"') == 4 * demo.QUERIES_SHOWN
+    # Four searches, the training of both models, distances and maps of both parts.
+    assert text.count("<svg") == 4 + 2 + 2 + 2
+    assert text.count('class="query"') == 4 * 3 * 3 * 2  # best, worst and random, three each, of both models
     rows = {name: load_results(report.parent / f"results-{name}.json") for name in demo.MODELS}
     assert {name: len(part) for name, part in rows.items()} == {"untrained": 4, "default": 4, "fine-tuned": 8}
     for part in rows.values():

@@ -13,6 +13,7 @@ from test_commands import CONFIGS, call, copied, refused, settings
 
 from vireid.cli import main
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 METHODS = {
     "baseline": settings(),
     "dfw_sln": settings(),
@@ -135,12 +136,19 @@ def test_nobody_in_both_kinds_of_light_is_refused(runs, tmp_path, capfd):
         refused(capfd, "figures", kind, runs["baseline"], "--data", halves, "--output", tmp_path)
 
 
-def test_a_report_compares_runs_on_one_page(runs, tmp_path, capfd):
-    first, second = (shutil.copytree(runs[name], tmp_path / name) for name in ("baseline", "dfw_sln"))
-    status, out, err = call(capfd, "report", first, second)
-    assert status == 0, err
-    page = first / "report.html"
-    assert out.strip() == str(page)
+@pytest.fixture(scope="module")
+def compared(runs, tmp_path_factory):
+    """Two runs and the page that compares them."""
+    folder = tmp_path_factory.mktemp("compared")
+    first, second = (shutil.copytree(runs[name], folder / name) for name in ("baseline", "dfw_sln"))
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(first), str(second)])
+    assert not stop.value.code
+    return first, second, first / "report.html"
+
+
+def test_a_report_compares_runs_on_one_page(compared, capfd):
+    first, second, page = compared
     text = page.read_text()
     assert len(text) < 5_000_000
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text) and "<script" not in text
@@ -167,8 +175,36 @@ def test_a_report_compares_runs_on_one_page(runs, tmp_path, capfd):
     assert "method.backbone" not in text  # it is the same in both
     # Two directions, best, worst and random queries, three people of two runs each.
     assert text.count('class="query"') == 2 * 3 * 3 * 2
-    assert call(capfd, "report", first, second)[0] == 0
+    status, out, _ = call(capfd, "report", first, second)
+    assert status == 0 and out.strip() == str(page)
     assert page.read_text() == text  # nothing is drawn by lot
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_report_in_a_browser(compared, width):
+    """No complaint, nothing asked of the network, nothing wider than the window: tables and sheets scroll."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    faults = []
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("console", lambda told: faults.append(told.text))
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on(
+                "request", lambda sent: None if sent.url.startswith(("file:", "data:")) else faults.append(sent.url)
+            )
+            page.goto(compared[2].as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+            smallest = page.evaluate(
+                "Math.min(...[...document.querySelectorAll('.charts svg')].map(x => x.clientWidth))"
+            )
+            assert smallest > 320
+            page.close()
+        browser.close()
+    assert not faults
 
 
 def test_a_report_on_other_data_of_a_single_run(runs, crops, tmp_path, capfd):

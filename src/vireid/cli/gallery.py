@@ -199,7 +199,7 @@ def calibrate(
     found = calibrate_run(model, data, output, device=device)
     print(json.dumps(plain(found), indent=2) if as_json else table(found))
     written = output or Path(model) / FILE
-    print(f"{written} and {written.with_suffix('.svg').name}", file=sys.stderr)
+    print(f"{written}, .png and .svg", file=sys.stderr)
 
 
 def serve(
