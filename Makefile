@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types default mini clean
+.PHONY: install demo test lint types default mini docs clean
 
 install: $(STAMP)
 
@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vireid needs Python 3.11 or newer; found $$($(PYTHON) --version). Set one: make PYTHON=python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,synth,search,milvus,onnx,openvino]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,synth,search,milvus,onnx,openvino,figures,docs]'
 	@touch $@
 
 demo: install
@@ -36,7 +36,7 @@ default: runs/default/.trained
 	$(BIN)/vireid evaluate runs/default --data mini
 	$(BIN)/python tools/ship_default.py runs/default src/vireid/assets/default
 	$(BIN)/vireid calibrate default --data mini --output src/vireid/assets/default/calibration.json
-	rm src/vireid/assets/default/calibration.svg
+	rm src/vireid/assets/default/calibration.svg src/vireid/assets/default/calibration.png
 
 runs/default/.trained: runs/default-start/.trained
 
@@ -45,6 +45,10 @@ runs/%/.trained: install
 	test -e $@ || if test -e runs/$*/checkpoint.pt; then $(BIN)/vireid train --resume runs/$*; \
 	  else $(BIN)/vireid train configs/$(subst -,_,$*).yaml --output runs/$*; fi
 	@touch $@
+
+# These pages as a site that needs no network, build/site/index.html; fails where a link leads nowhere.
+docs: install
+	$(BIN)/python tools/make_site.py
 
 # Renders SynthVI-mini anew and packs it into the package.
 mini: install

@@ -97,3 +97,21 @@ def test_a_key_is_named_as_it_is_written():
         config.from_dict(plain)
     plain["method"]["sln"] = {"lambda": 0.25}
     assert config.from_dict(plain).flat()["method.sln.lambda"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "name", "message"),
+    [
+        ("lab_a/own.py", "import vireid\n", "lab_a.own", r"lab_a/own.py has no class Config\(BaseModel\); add it"),
+        ("lab_b/own.py", "from vireid.methods.agw import Config\n", "lab_b.own", "has no function build; add it"),
+        ("lab_c/own.py", "def build(:\n", "lab_c.own", r"SyntaxError: invalid syntax \(own.py, line 1\); mend"),
+        ("lab_d/own.py", "", "lab_d.other", "there is no lab_d/other.py in .*; call vireid in the folder"),
+        ("own.py", "", "own", "put own.py in a folder and name both, as mylab.own for mylab/own.py"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_ones_own(path, text, name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text(text)
+    with pytest.raises(InputError, match=message):
+        config.find_module("method", name)

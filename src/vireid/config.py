@@ -179,9 +179,13 @@ def find_module(section: str, name: str) -> ModuleType:
     if "." in name and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # last, so that nothing there stands in for an installed package
     module = _import(section, target)
-    if module is None or not _is_config(getattr(module, "Config", None)) or not hasattr(module, entry):
+    missing = _missing(module, entry)
+    if module is None or (missing and "." not in name):
         known = _named_modules(package, entry)
-        raise InputError(f"unknown {section}.name '{name}'{nearest(name, known)}; known: {', '.join(known)}")
+        hint = _own_file(name) or nearest(name, known)
+        raise InputError(f"unknown {section}.name '{name}'{hint}; known: {', '.join(known)}")
+    if missing:
+        raise InputError(f"{section}.name '{name}': {module.__file__} has no {missing}; add it")
     return module
 
 
@@ -198,8 +202,20 @@ def _import(section: str, target: str) -> ModuleType | None:
     raise InputError(f"{section}.name '{target}' cannot be imported: {reason}; mend that file")
 
 
-def _is_config(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _missing(module: ModuleType | None, entry: str) -> str:
+    """What a module lacks to be a method or a data set; empty if nothing."""
+    kind = getattr(module, "Config", None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return "class Config(BaseModel)"
+    return "" if hasattr(module, entry) else f"function {entry}"
+
+
+def _own_file(name: str) -> str:
+    """What to do about a name that is that of somebody's own file, or was meant to be."""
+    file = Path(f"{name.replace('.', '/')}.py")
+    if "." in name:
+        return f": there is no {file} in {Path.cwd()}, nor is it installed; call vireid in the folder that holds it"
+    return f": put {file} in a folder and name both, as mylab.{name} for mylab/{file}" if file.is_file() else ""
 
 
 def _named_modules(package: str, entry: str) -> list[str]:

@@ -9,7 +9,8 @@ from importlib import import_module
 
 import pytest
 import torch
-from test_every_method import EPOCHS, IDENTITIES, TINY, toy_batch
+
+from vireid.testing import EPOCHS, IDENTITIES, SMALLEST, drawn_batch
 
 VIT = {"backbone": "test_vit", "grid": (5, 2), "progressive_epochs": 2}
 RESNET = {"backbone": "resnet18"}
@@ -97,7 +98,7 @@ def facts(name, options):
     """Losses by epoch, the number of trained values and embeddings after a little training."""
     module = import_module(f"vireid.methods.{name}")
     trunk = VIT if name in ("pmt", "cm_dasn") else RESNET
-    known = {key: value for key, value in TINY.items() if key in module.Config.model_fields}
+    known = {key: value for key, value in SMALLEST.items() if key in module.Config.model_fields}
     torch.manual_seed(0)
     method = module.build(module.Config(**{**known, **trunk, **options}), IDENTITIES).train()
     optimizer = torch.optim.SGD([{"params": g["params"], "lr": 0.01} for g in method.parameter_groups()])
@@ -105,12 +106,12 @@ def facts(name, options):
     for epoch in (0, EPOCHS - 3, EPOCHS - 2, EPOCHS - 1):
         torch.manual_seed(epoch)
         method.start_epoch(epoch, EPOCHS)
-        found = method(toy_batch(seed=epoch))
+        found = method(drawn_batch(seed=epoch))
         losses.append({key: value.item() for key, value in found.items()})
         optimizer.zero_grad()
         torch.stack(list(found.values())).sum().backward()
         optimizer.step()
-    batch = toy_batch()
+    batch = drawn_batch()
     with torch.no_grad():
         embeddings = method.eval().embed(batch.images, batch.modalities)
     return losses, sum(p.numel() for p in method.parameters() if p.requires_grad), embeddings.numpy().round(5).tolist()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from vireid.cli import gallery
+from vireid.cli import figures, gallery, method
 from vireid.errors import InputError, Stopped
 from vireid.version import __version__
 
@@ -33,6 +33,8 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before using it.")
 app.add_typer(data_app, name="data")
 app.add_typer(gallery.index_app, name="index")
+app.add_typer(figures.app, name="figures")
+app.add_typer(method.method_app, name="method")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<index>.")]
@@ -340,6 +342,24 @@ def export(
         cosine, difference = found["smallest_cosine"], found["largest_difference"]
         print(f"{name}: smallest cosine to PyTorch {cosine:.6f}, largest difference {difference:.1e}")
     print(f"{output}: {report['method']}, checked on {report['images']} crops")
+
+
+@app.command()
+def report(
+    runs: figures.RunNames,
+    output: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html of the first run.")] = None,
+    data: figures.Data = None,
+    seed: figures.Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Compare runs on one page that needs no network: scores, settings, curves, hits, heat maps, data, environment.
+
+    \b
+    Example: vireid report runs/baseline runs/dfw_sln --output compared.html
+    """  # noqa: D301 (this is how click keeps lines apart)
+    from vireid.report.page import write_report
+
+    print(write_report(runs, output, root=data, seed=seed, device=device))
 
 
 app.command()(gallery.search)
