@@ -22,6 +22,13 @@ COMMANDS = [
     for line in block.splitlines()
     if language == "sh" and line.startswith("vireid")
 ]
+# Those of the tutorials run in tests/docs/test_tutorials.py, where the steps before have led.
+PYTHON = [
+    block
+    for page in PAGES
+    if page.parent.name != "tutorials"
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+]
 TREE = typer.main.get_command(app)
 
 
@@ -55,7 +62,7 @@ def test_every_table_is_the_one_the_result_files_give():
     assert make_tables.main(check=True) == 0
 
 
-@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "python"])
+@pytest.mark.parametrize("block", PYTHON)
 def test_python_blocks_run(block, tmp_path, monkeypatch):
     for name, infrared in (("a.jpg", False), ("b.jpg", False), ("b.png", False), ("night.jpg", True)):
         trees.save(tmp_path / name, trees.person(1, infrared, 0))

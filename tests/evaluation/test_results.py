@@ -10,7 +10,7 @@ from vireid.evaluation.evaluate import evaluate_protocol, trial_distances
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.evaluation.protocols import llcm, manifest, sysu_mm01
 from vireid.evaluation.rerank import k_reciprocal
-from vireid.evaluation.results import load_results, save_results, table
+from vireid.evaluation.results import by_test, load_results, save_results, table
 from vireid.sample import Direction, Modality, Sample
 
 I2V, V2I = Direction.I2V, Direction.V2I
@@ -162,3 +162,13 @@ def test_chance_needs_a_match():
     strangers = [Sample(Path("a"), 1, Modality.VISIBLE), Sample(Path("b"), 2, Modality.INFRARED)]
     with pytest.raises(InputError, match="no query has a match"):
         chance(manifest(strangers, I2V))
+
+
+def test_rows_are_put_together_test_by_test_wherever_the_data_lie(rows):
+    one, back = rows
+    moved = one.model_copy(update={"data_root": "/elsewhere"})
+    fewer = one.model_copy(update={"trials": one.trials[:1]})
+    first, second, third = by_test({"A": [one, back], "B": [moved, fewer]})
+    assert first == {"A": [one], "B": [moved]}
+    assert second == {"A": [back], "B": []}
+    assert third == {"A": [], "B": [fewer]}

@@ -1,7 +1,7 @@
 """`results.json`: every trial of every evaluation of a run, with all that is needed to read the numbers."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +83,19 @@ class Result(BaseModel):
         model = (self.method, self.selection, str(self.seed))
         test = (self.dataset, self.data_root, self.protocol, str(len(self.trials)))
         return (*model, *test, self.direction.value, self.rerank)
+
+    @property
+    def test(self) -> tuple[object, ...]:
+        """What tells tests apart, wherever the data lie: rows of one test can be compared."""
+        first = self.trials[0]
+        counts = (len(self.trials), first.num_queries, first.num_gallery)
+        return (self.dataset, self.protocol, self.direction, *counts)
+
+
+def by_test(results: Mapping[str, Iterable[Result]]) -> list[dict[str, list[Result]]]:
+    """The rows of several runs, by the runs' names, test by test; runs that were not tested so have none."""
+    tests = dict.fromkeys(row.test for rows in results.values() for row in rows)
+    return [{name: [row for row in rows if row.test == test] for name, rows in results.items()} for test in tests]
 
 
 def rerank_states(choice: RerankChoice) -> list[RerankName]:

@@ -25,6 +25,8 @@ from vireid.methods.base import Method
 from vireid.models.precision import resolve_device
 from vireid.sample import Direction, Modality, Sample
 
+MOST_PAIRS = 50_000_000  # of a query and a gallery image that are looked at one by one; 200 MB
+
 
 class Search(NamedTuple):
     """One trial as it is scored: which samples ask and answer, how far they are apart, and what is hidden.
@@ -74,10 +76,13 @@ class EmbeddedTest:
         rules = protocols.build(self.data.options, self.data.name, self.samples, direction)
         return rules.without(np.flatnonzero(~self.images.readable).tolist())
 
-    def search(self, direction: Direction) -> Search:
-        """The first trial; where galleries are drawn, one of the draws."""
+    def search(self, direction: Direction, *, seed: int = 0) -> Search:
+        """The first trial; where galleries are drawn, one of the draws. Of very many queries `seed` draws some."""
         protocol = self.protocol(direction)
         query, gallery = protocol.trials[0].query, protocol.trials[0].gallery
+        most = max(1, MOST_PAIRS // len(gallery))
+        if len(query) > most:
+            query = np.sort(np.random.default_rng(seed).choice(query, most, replace=False))
         apart = distances(self.embeddings[query], self.embeddings[gallery])
         return Search(query, gallery, apart, protocol.ignore_mask(query, gallery))
 

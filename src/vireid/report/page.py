@@ -9,7 +9,7 @@ from typing import Any
 from vireid.atomic import require_writable, write_text
 from vireid.embedder import Run
 from vireid.errors import InputError
-from vireid.evaluation.results import RANKS, Result, load_results, rerank_states, save_results
+from vireid.evaluation.results import RANKS, Result, by_test, load_results, rerank_states, save_results
 from vireid.experiment.embedded import EmbeddedTest
 from vireid.experiment.evaluate import score_test
 from vireid.figures import page
@@ -114,7 +114,7 @@ def build_page(title: str, intro: str, runs: Runs, results: Results, sets: Seque
     sections = [
         ("Scores", score_table(results)),
         ("What differs" if len(runs) > 1 else "Configuration", _configuration(runs)),
-        ("Curves", _charts(_curves(results))),
+        ("Curves", _charts(inline(cmc_chart(rows)) for rows in by_test(results))),
         ("Training", _charts(_drawn(draw_training, {name: run for name, run in runs.items() if _has_log(run)}))),
         ("Distances", page.paragraph(_DISTANCES) + _charts(inline(figure) for _, figure in draw_distances(few))),
         ("Map", page.paragraph(_MAP) + _charts(_drawn(draw_map, few))),
@@ -138,24 +138,22 @@ _MAP = (
 
 def score_table(results: Results) -> str:
     """HTML: a table for each test and direction, every run's rows below the level of chance."""
-    everything = [(name, row) for name, rows in results.items() for row in rows]
-    if not everything:
-        return page.paragraph("No run has been evaluated.")
     names = {**{f"Rank-{k}": f"rank{k}" for k in RANKS}, "mAP": "mAP", "mINP": "mINP"}
-    parts = []
-    for key in dict.fromkeys((row.protocol, row.direction) for _, row in everything):
-        chosen = [(name, row) for name, row in everything if (row.protocol, row.direction) == key]
-        level = {
-            column: _percent(chosen[0][1].chance[score])
-            for column, score in names.items()
-            if score in chosen[0][1].chance
-        }
+    parts, several = [], False
+    for rows in by_test(results):
+        chosen = [(name, row) for name, each in rows.items() for row in each]
+        first = chosen[0][1]
+        level = {column: _percent(first.chance[score]) for column, score in names.items() if score in first.chance}
         body = [{"run": "chance (a random order)", **level}] if level else []
         for name, row in chosen:
             scores = {column: _spread(row, score) for column, score in names.items()}
             body.append({"run": name, "re-ranking": row.rerank, **scores})
-        parts.append(page.heading(f"{key[0]}, {key[1].words}") + page.table(["run", "re-ranking", *names], body))
-    several = any(len(row.trials) > 1 for _, row in everything)
+        several |= len(first.trials) > 1
+        parts.append(
+            page.heading(f"{first.protocol}, {first.direction.words}") + page.table(["run", "re-ranking", *names], body)
+        )
+    if not parts:
+        return page.paragraph("No run has been evaluated.")
     spread = "±: standard deviation over the gallery draws of a test." if several else ""
     return "".join(parts) + page.paragraph(spread)
 
@@ -181,16 +179,6 @@ def _configuration(runs: Runs) -> str:
         same = f"{len(rows) - len(different)} other keys agree." if different else "All keys agree:"
         return page.paragraph(same) + text
     return page.folded(f"All {len(rows)} keys of the configuration", text)
-
-
-def _curves(results: Results) -> Iterator[str]:
-    keys = dict.fromkeys((row.protocol, row.direction) for rows in results.values() for row in rows)
-    for protocol, direction in keys:
-        of_test = {
-            name: [row for row in rows if (row.protocol, row.direction) == (protocol, direction)]
-            for name, rows in results.items()
-        }
-        yield inline(cmc_chart(of_test))
 
 
 def _has_log(run: Run) -> bool:

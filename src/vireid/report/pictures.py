@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from vireid.ablation.pictures import chart
 from vireid.errors import InputError
-from vireid.evaluation.results import RANKS, Result, load_results
+from vireid.evaluation.results import RANKS, Result, by_test, load_results
 from vireid.experiment.embedded import EmbeddedTest
 from vireid.explain.heat import heat_maps, kind_of_map
 from vireid.explain.weakening import weakening_of
@@ -34,6 +34,8 @@ from vireid.report.runs import (
 from vireid.sample import Direction, Modality
 
 Pictures = Iterator[tuple[str, Figure]]
+MOST_IMAGES = 5000  # of a modality whose distances are counted, so that the pairs fit in memory; more are drawn from
+MOST_MARKS = 2000  # on a map
 
 
 def draw_ranks(
@@ -60,7 +62,7 @@ def ranked(
     tests: Tests, direction: Direction, choice: Choice, queries: int, k: int, seed: int
 ) -> dict[str, tuple[EmbeddedTest, list[list[Cell]]]]:
     """For each run its test and the rows of its rank sheet."""
-    searches = {name: test.search(direction) for name, test in tests.items()}
+    searches = {name: test.search(direction, seed=seed) for name, test in tests.items()}
     first = next(iter(tests))
     chosen = choose_queries(searches[first], pids_of(tests[first]), choice, queries, seed)
     sheets = {}
@@ -129,7 +131,8 @@ def draw_map(sets: Sequence[Tests], *, people: int = 12, seed: int = 0) -> Pictu
         if len(both) < 2:
             raise InputError(f"map: {first.name} has one person with images of both modalities; expected two or more")
         pids = pids_of(first)
-        rows = np.flatnonzero(np.isin(pids, [pids[visible] for visible, _ in both]) & first.images.readable)
+        shown = np.isin(pids, [pids[visible] for visible, _ in both]) & first.images.readable
+        rows = _at_most(np.flatnonzero(shown), MOST_MARKS)
         modalities = np.array([first.samples[index].modality for index in rows])
         panels = {
             name: Places(tsne(test.embeddings[rows], seed=seed), pids[rows], modalities) for name, test in tests.items()
@@ -139,16 +142,25 @@ def draw_map(sets: Sequence[Tests], *, people: int = 12, seed: int = 0) -> Pictu
 
 
 def draw_distances(sets: Sequence[Tests]) -> Pictures:
-    """Histograms of the distances between all visible and infrared test images that a protocol lets meet."""
+    """Histograms of the distances between visible and infrared test images that a protocol lets meet."""
     for tests in sets:
         first = next(iter(tests.values()))
-        panels = {name: cross_distances(test) for name, test in tests.items()}
-        yield f"distances-{first.name}", distance_histograms(panels, title=f"{first.name}: all pairs of test images")
+        infrared, visible = (_at_most(first.of(modality), MOST_IMAGES) for modality in reversed(Modality))
+        panels = {name: _cross_distances(test, infrared, visible) for name, test in tests.items()}
+        title = f"{first.name}: {len(infrared):,} infrared against {len(visible):,} visible test images"
+        yield f"distances-{first.name}", distance_histograms(panels, title=title)
 
 
-def cross_distances(test: EmbeddedTest) -> PairDistances:
-    """Every infrared against every visible test image, less what the protocol hides."""
-    infrared, visible = test.of(Modality.INFRARED), test.of(Modality.VISIBLE)
+def _at_most(indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """These, or as many of them drawn at random."""
+    if len(indices) <= count:
+        return indices
+    return np.sort(np.random.default_rng(0).choice(indices, count, replace=False))
+
+
+def _cross_distances(
+    test: EmbeddedTest, infrared: npt.NDArray[np.int64], visible: npt.NDArray[np.int64]
+) -> PairDistances:
     pids = pids_of(test)
     ignore = test.protocol(Direction.I2V).ignore_mask(infrared, visible)
     apart = 1 - test.embeddings[infrared] @ test.embeddings[visible].T
@@ -157,16 +169,12 @@ def cross_distances(test: EmbeddedTest) -> PairDistances:
 
 def draw_cmc(runs: Runs) -> Pictures:
     """Cumulative matching curves from each run's `results.json`, a picture for each protocol and direction."""
-    rows = {name: load_results(run.path / "results.json") for name, run in runs.items()}
-    tests = dict.fromkeys((row.dataset, row.protocol, row.direction) for each in rows.values() for row in each)
+    tests = by_test({name: load_results(run.path / "results.json") for name, run in runs.items()})
     if not tests:
         raise InputError(f"{', '.join(runs)}: the results hold no row; write some with `vireid evaluate`")
-    for number, key in enumerate(tests, start=1):
-        chosen = {
-            name: [row for row in each if (row.dataset, row.protocol, row.direction) == key]
-            for name, each in rows.items()
-        }
-        yield f"cmc-{number}-{key[0]}-{key[2]}", cmc_chart(chosen)
+    for number, rows in enumerate(tests, start=1):
+        first = next(row for each in rows.values() for row in each)
+        yield f"cmc-{number}-{first.dataset}-{first.direction}", cmc_chart(rows)
 
 
 def cmc_chart(rows: dict[str, list[Result]]) -> Figure:
@@ -175,6 +183,7 @@ def cmc_chart(rows: dict[str, list[Result]]) -> Figure:
     for name, each in rows.items():
         for row in each:
             label = name if row.rerank == "off" else f"{name}, {row.rerank}"
+            label += f", seed {row.seed}" if label in series else ""
             series[label] = (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
     row = next(row for each in rows.values() for row in each)
     trial, unit = row.trials[0], "identities" if row.cmc_unit == "identity" else "images"
