@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/vireid demo
 
 test: install lint types
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: install
 	$(BIN)/ruff check

@@ -205,10 +205,17 @@ def test_any_name_can_be_drawn():
 
 @pytest.mark.parametrize("reference", [None, 3.0])
 def test_a_trend_is_well_formed_and_the_same_every_time(reference):
-    panels = {"all": {"mAP": Trend([0.001, 0.1, 1], [1, 2, 3], [0, 1, 0.5], reference), "R1": Trend([1], [2], [0])}}
+    panels = {
+        "all": {
+            "mAP": Trend([0.001, 0.1, 1], [1, 2, 3], [0, 1, 0.5], [3, 2, 3], reference),
+            "R1": Trend([1], [2], [0], [3]),
+        }
+    }
     text = inline(trend_chart(panels, title="t", x_label="x"))
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert text == inline(trend_chart(panels, title="t", x_label="x"))
+    key = trend_chart(panels, title="t", x_label="x").subfigs[0]._supxlabel.get_text()
+    assert key.startswith("line: mean of 2 to 3 runs; bars") and ("grey line" in key) == (reference is not None)
 
 
 def test_nothing_to_compare_is_an_empty_picture():

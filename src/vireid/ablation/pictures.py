@@ -56,6 +56,7 @@ def _trends(ablation: Plain, group: Group, key: str) -> dict[str, Trend]:
             x=[x for x, _ in points],
             y=[100 * entry["mean"][score] for _, entry in points],
             spread=[100 * (entry["std"][score] or 0.0) for _, entry in points],
+            runs=[entry["n"] for _, entry in points],
             reference=100 * reference["mean"][score] if reference else None,
         )
         for score, label in SHOWN.items()

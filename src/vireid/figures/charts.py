@@ -13,6 +13,7 @@ from vireid.figures.style import BLUE, new_figure, styled
 LABEL_WIDTH = 30  # letters in a line of a row's name
 TITLE_WIDTH = 70
 LINE_TITLE_WIDTH = 58
+MOST_TICKS = 8  # values of an option that are all named
 
 Series = tuple[Sequence[float], Sequence[float]]
 Dots = Mapping[str, Sequence[float]]
@@ -20,11 +21,15 @@ Dots = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Trend:
-    """Means `y (N,)` with a spread `(N,)` over the values `x (N,)` of an option; `reference` is a level beside them."""
+    """Means `y (N,)` of `runs (N,)` runs each, with a spread `(N,)`, over the values `x (N,)` of an option.
+
+    `reference` is a level beside them.
+    """
 
     x: Sequence[float]
     y: Sequence[float]
     spread: Sequence[float]
+    runs: Sequence[int]
     reference: float | None = None
 
 
@@ -78,7 +83,8 @@ def dot_chart(panels: Mapping[str, Mapping[str, Dots]], *, title: str) -> Figure
 @styled
 def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_label: str) -> Figure:
     """A chart with a line and error bars for each panel (by heading) and score (by name) over one option."""
-    key = "line: mean; bars: standard deviation over runs; grey line: the first row"
+    trends = [trend for scores in panels.values() for trend in scores.values()]
+    key = "; ".join([f"line: mean of {_runs(trends)}", "bars: their standard deviation", *_grey_line(trends)])
     figure, grid = _grid(panels, title, key, height=2.9)
     for scores, line in zip(panels.values(), grid, strict=True):
         for axes, (label, trend) in zip(line, scores.items(), strict=True):
@@ -88,8 +94,23 @@ def trend_chart(panels: Mapping[str, Mapping[str, Trend]], *, title: str, x_labe
             # Learning rates and the like are tried in factors, not in steps.
             if trend.x and min(trend.x) > 0 and max(trend.x) >= 100 * min(trend.x):
                 axes.set_xscale("log")
+            elif len(trend.x) <= MOST_TICKS:
+                axes.set_xticks(trend.x)
             axes.set(xlabel=x_label, ylabel=label)
     return figure
+
+
+def _runs(trends: Sequence[Trend]) -> str:
+    counts = sorted({count for trend in trends for count in trend.runs})
+    if counts == [1]:
+        return "1 run"
+    return (
+        f"{' to '.join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))} runs" if counts else "no runs"
+    )
+
+
+def _grey_line(trends: Sequence[Trend]) -> list[str]:
+    return ["grey line: the first row"] if any(trend.reference is not None for trend in trends) else []
 
 
 @styled
