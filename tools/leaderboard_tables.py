@@ -27,7 +27,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 Dataset = Literal["sysu_mm01", "regdb", "llcm"]
 TITLES: dict[Dataset, str] = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}
-SHOTS = {1: "one shot", 10: "ten shots"}
+SEARCHES = {"all": "all search", "indoor": "indoor search", "not stated": "search not stated"}
+SHOTS = {1: "one shot", 10: "ten shots", "not stated": "shots not stated"}
 WAYS = {
     **{str(way): way.words for way in Direction},
     "not stated": "direction not stated",
@@ -43,8 +44,8 @@ class Test(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Dataset
-    search: Literal["all", "indoor"] | None = None
-    shots: Literal[1, 10] | None = None
+    search: Literal["all", "indoor", "not stated"] | None = None
+    shots: Literal[1, 10, "not stated"] | None = None
     protocol: Literal[LLCM] = None
     direction: Literal["i2v", "v2i", "not stated", "mean of both"]
     rerank: Literal["off", "k-reciprocal", "other"]
@@ -63,7 +64,7 @@ class Test(BaseModel):
     @property
     def title(self) -> str:
         """Without the data set."""
-        search = [f"{self.search} search", SHOTS[self.shots]] if self.search and self.shots else []
+        search = [SEARCHES[self.search], SHOTS[self.shots]] if self.search and self.shots else []
         protocol = {None: [], "not stated": ["protocol not stated"]}.get(self.protocol, [f"protocol `{self.protocol}`"])
         ours = ["as vireid defines it"] if search and self.direction == "v2i" else []
         rerank = {"off": [], "other": ["re-ranked in another way"]}.get(self.rerank, [f"re-ranked ({self.rerank})"])
@@ -151,6 +152,7 @@ def read(file: Path) -> list[Entry]:
 def _of_dfw_sln() -> Iterator[Entry]:
     """Tables 3 and 4 of the DFW-SLN paper, which cites others without their years."""
     content = yaml.safe_load(DFW_SLN.read_text(encoding="utf-8"))
+    years = {entry.method: entry.year for entry in read(PUBLISHED)}
     sysu = {"dataset": "sysu_mm01", "shots": 1, "direction": "i2v"}
     halves = {
         "table3": ({**sysu, "search": "all"}, {**sysu, "search": "indoor"}),
@@ -167,7 +169,7 @@ def _of_dfw_sln() -> Iterator[Entry]:
             yield Entry.model_validate(
                 {
                     "method": "DFW-SLN" if own else row,
-                    "year": 2023 if own else None,
+                    "year": 2023 if own else years.get(row),
                     "source": f"DFW-SLN paper, Table {table[-1]}",
                     "confidence": "primary" if own else "second-hand",
                     "page": "methods/dfw_sln.md#published-not-measured-here",
@@ -184,14 +186,16 @@ def dataset(name: Dataset) -> str:
             tests[line.score.test].append(line)
     blocks = [f"### {TITLES[name]} as published, not measured here"]
     for test in sorted(tests, key=_place):
-        blocks += [f"#### {test.title}", _published_table(tests[test])]
+        plain = ", without re-ranking or none mentioned" if test.rerank == "off" else ""
+        blocks += [f"#### {test.title}{plain}", _published_table(tests[test])]
     return "\n\n".join([*blocks, f"### {TITLES[name]} measured by vireid", measured(name)])
 
 
 def _place(test: Test) -> tuple[Any, ...]:
     """Plain tables first, then in the order in which the words are listed above."""
     ways = (list(WAYS).index(test.direction), LLCM.index(test.protocol))
-    return test.rerank != "off", test.search or "", test.shots or 0, *ways, test.rerank
+    search, shots = ([None, *words].index(given) for words, given in ((SEARCHES, test.search), (SHOTS, test.shots)))
+    return test.rerank != "off", search, shots, *ways, test.rerank
 
 
 def _published_table(lines: Sequence[Line]) -> str:

@@ -295,7 +295,8 @@ def with_formulas(page: str) -> str:
     def formula(found: re.Match[str]) -> str:
         tex, display = html.unescape(found[2]), "block" if found[1] == "div" else "inline"
         tex = re.sub(r"\\[Bb]ig(?![A-Za-z])", "", tex)  # brackets stretch by themselves
-        return convert(tex, display=display)
+        tex = re.sub(r"\\tag\{(.*?)\}", r"\\qquad (\1)", tex)  # else the number touches the formula
+        return convert(tex, display=display).replace('<mo stretchy="false">&#x0007B;', '<mo stretchy="true">&#x0007B;')
 
     return re.sub(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', formula, page, flags=re.DOTALL)
 

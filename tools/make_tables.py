@@ -115,6 +115,9 @@ def _measured(rows: list[tuple[str, Result]]) -> str:
     return "infrared to visible, " + "; ".join(sizes.values())
 
 
+JOURNAL = re.compile(r"/journal(/|$)")  # the front page of one: no address of the paper itself is known
+
+
 def method_table() -> str:
     """Every method: what it is, where it is from, what it costs."""
     content = json.loads((RESULTS / "methods" / "costs.json").read_text(encoding="utf-8"))
@@ -130,7 +133,7 @@ def method_table() -> str:
         cells = [
             link,
             (what or title)[0].upper() + (what or title)[1:].rstrip("."),
-            f"[paper]({url}){basis}",
+            f"[{'journal' if JOURNAL.search(url) else 'paper'}]({url}){basis}",
             f"[config](configs/{name}_sysu_mm01.yaml)",
             f"{cost['height']}x{cost['width']}",
             f"{cost['parameters'] / 1e6:.2f} M" + _training_only(cost["training_parameters"]),

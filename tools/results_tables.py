@@ -186,14 +186,20 @@ def _growth(file: Path) -> str:
     return "; ".join(f"{name}: exponent {row['exponent']:.2f}" for name, row in found.items())
 
 
+WITHIN = {"plug_and_play_synthvi_nir"}  # sweeps that ask what a part adds to its own method
+
+
 def _ablation(file: Path) -> str:
     """How many rows differ from the row they are compared with, and which most, from infrared to visible."""
     content = _read(file)
+    bases = {row["row"]: row.get("changes", {}).get("base") for row in content["rows"]}
     entries = [
-        (row["row"], row.get("against", content["reference"]), entry["difference"]["mAP"])
+        (row["row"], against, entry["difference"]["mAP"])
         for row in content["rows"]
         for entry in row["summary"]
         if (entry["direction"], entry["rerank"]) == ("i2v", "off") and entry["difference"]
+        for against in [row.get("against", content["reference"])]
+        if file.parent.name not in WITHIN or bases[row["row"]] == bases[against]
     ]
     clear = [each["mean"] for *_, each in entries if each["p_holm"] is not None and each["p_holm"] < LEVEL]
     better, worse = sum(mean > 0 for mean in clear), sum(mean < 0 for mean in clear)

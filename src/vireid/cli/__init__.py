@@ -27,7 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find the same person across visible and infrared cameras: train, evaluate, embed.",
+    help="Find the same person across visible and infrared cameras: train, evaluate, look, search.",
+    epilog="Begin with `vireid demo`, or with crops of your own: `vireid evaluate default --data crops`.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at a data set before using it.")
@@ -58,7 +59,9 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for the run and the report.")] = Path("runs/demo"),
     device: Device = "auto",
 ) -> None:
-    """Train, evaluate and search on the shipped SynthVI-mini; writes a report page. About six minutes.
+    """Train, evaluate and search on the shipped SynthVI-mini.
+
+    Writes a report page. Takes some minutes.
 
     Example: vireid demo
     """
@@ -91,7 +94,7 @@ def synth(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Where to render; auto: a CUDA GPU if there is one.")
     ] = "auto",
 ) -> None:
-    """Render SynthVI: synthetic people in visible, near-infrared and thermal light.
+    """Render SynthVI, people in three kinds of light.
 
     Half of the people train, half test. The first people of a large set are the small one: call again with more
     --identities and the set grows; `data.size` picks a smaller one to train on or evaluate.
@@ -194,7 +197,9 @@ def evaluate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run by its data set's protocol: every trial, mean and standard deviation.
+    """Evaluate a run by its data set's protocol.
+
+    Every trial is kept; the table has mean and standard deviation.
 
     Example: vireid evaluate runs/agw_sysu_mm01 --direction i2v --rerank k-reciprocal
     """
@@ -234,7 +239,9 @@ def profile(
         bool, typer.Option("--json", help="Print JSON: rows, or of a single config its keys at the top level.")
     ] = False,
 ) -> None:
-    """Parameters, multiply-adds per visible + infrared pair, training step and embedding speed here.
+    """Count and time what a config costs.
+
+    Parameters, multiply-adds per visible + infrared pair, training step and embedding speed here.
 
     Several configs are timed in turn and compared with the first one. Without a config, --set of a method's key
     changes the rows that have it.
@@ -272,7 +279,9 @@ def ablate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train and evaluate every row of a table with every seed; the same command goes on after Ctrl-C.
+    """Train and evaluate a table of runs with several seeds.
+
+    The same command goes on after Ctrl-C.
 
     Example: vireid ablate configs/sweeps/dfw_sln_table1_regdb.yaml --set data.root=data/RegDB
     """
@@ -304,7 +313,9 @@ def embed(
     ] = "plain",
     device: Device = "auto",
 ) -> None:
-    """Embed images: writes embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
+    """Embed images into a file.
+
+    It holds embeddings (N, D) float32, paths and modality. Unreadable images are listed and skipped.
 
     Example: vireid embed crops/ --modality auto --output crops.npz
     """
@@ -325,7 +336,9 @@ def export(
     to: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
     as_json: Json = False,
 ) -> None:
-    """Write a model that runs without torch, after comparing it with PyTorch on real crops.
+    """Write a model that runs without torch.
+
+    It is compared with PyTorch on real crops before.
 
     \b
     Example: vireid export runs/agw_regdb --format onnx --output agw.onnx
@@ -352,7 +365,9 @@ def report(
     seed: figures.Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """Compare runs on one page that needs no network: scores, settings, curves, hits, heat maps, data, environment.
+    """Compare runs on one page that needs no network.
+
+    Scores, settings that differ, curves, hits, heat maps, data, environment.
 
     \b
     Example: vireid report runs/baseline runs/dfw_sln --output compared.html

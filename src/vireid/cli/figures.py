@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vireid.report.runs import Runs
 
 app = typer.Typer(
-    no_args_is_help=True, help="Pictures of runs, each as PNG (200 dots an inch) and SVG: what was found, and why."
+    no_args_is_help=True, help="Draw what was found and why, as PNG and SVG."
 )
 
 RunNames = Annotated[
@@ -40,7 +40,7 @@ def rank(
     output: Output = None,
     device: Device = "auto",
 ) -> None:
-    """Queries and their first hits, right ones framed green, wrong ones dashed red, with their similarity.
+    """Queries and their first hits, right and wrong ones framed.
 
     Example: vireid figures rank runs/agw --choose worst
     """
@@ -63,7 +63,9 @@ def heatmap(
     output: Output = None,
     device: Device = "auto",
 ) -> None:
-    """Which places make a person's images similar across the modalities: Grad-CAM, or attention rollout of a ViT.
+    """What makes a person's images similar across the modalities.
+
+    HiResCAM (Grad-CAM family) of a convolutional network, attention rollout of a transformer.
 
     Example: vireid figures heatmap runs/baseline runs/dfw_sln
     """
@@ -84,7 +86,7 @@ def embedding_map(
     output: Output = None,
     device: Device = "auto",
 ) -> None:
-    """A t-SNE map of people: do images of one person meet, whatever the light?
+    """A t-SNE map: do images of one person meet?
 
     Example: vireid figures map runs/agw --people 20
     """
@@ -98,7 +100,9 @@ def embedding_map(
 
 @app.command()
 def distances(runs: RunNames, data: Data = None, output: Output = None, device: Device = "auto") -> None:
-    """Histograms of visible-infrared distances within and between people, and the gap between their means.
+    """Histograms of distances within and between people.
+
+    Between visible and infrared images, with the gap of the means.
 
     Example: vireid figures distances runs/baseline runs/dfw_sln
     """
@@ -125,7 +129,7 @@ def cmc(runs: RunNames, output: Output = None) -> None:
 
 @app.command()
 def training(runs: RunNames, output: Output = None) -> None:
-    """Losses, learning rate and scores on held-out people, epoch by epoch.
+    """Losses, learning rate and held-out scores by epoch.
 
     Example: vireid figures training runs/agw
     """
@@ -145,7 +149,7 @@ def weakening(
     output: Output = None,
     device: Device = "auto",
 ) -> None:
-    """DFW-SLN: the cells that feature weakening turns down, and where each branch looks.
+    """DFW-SLN: weakened cells, and where each branch looks.
 
     Example: vireid figures weakening runs/dfw_sln
     """
@@ -159,7 +163,7 @@ def weakening(
 
 @app.command()
 def heads(runs: RunNames, output: Output = None) -> None:
-    """CM-DASN: which attention heads were selected, epoch by epoch.
+    """CM-DASN: the attention heads selected, by epoch.
 
     Example: vireid figures heads runs/cm_dasn
     """
@@ -175,7 +179,7 @@ def sweep(
     folder: Annotated[Path, typer.Argument(help="A folder that `vireid ablate` wrote.")],
     output: Annotated[Path | None, typer.Option(help="Folder; default: the sweep's own.")] = None,
 ) -> None:
-    """The chart of an ablation or a sweep, drawn anew from its `ablation.json`.
+    """The chart of an ablation, from its `ablation.json`.
 
     Example: vireid figures sweep runs/dfw_sln_figure3_regdb
     """
@@ -188,7 +192,9 @@ def sweep(
 def everything(
     runs: RunNames, data: Data = None, seed: Seed = 0, output: Output = None, device: Device = "auto"
 ) -> None:
-    """Every picture that the runs have; those that do not apply are named with the reason.
+    """Every picture that the runs have.
+
+    Those that do not apply are named with the reason.
 
     Example: vireid figures all runs/demo/run
     """

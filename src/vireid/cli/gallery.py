@@ -188,9 +188,9 @@ def calibrate(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Measure which scores mean "the same person": thresholds at false match rates, for each pair of modalities.
+    """Measure which scores mean "the same person".
 
-    Galleries of the run then give probabilities, and `vireid search --fmr` can answer that nobody matches.
+    Thresholds at false match rates, for each pair of modalities. Galleries of the run then give probabilities, and `vireid search --fmr` can answer that nobody matches.
 
     Example: vireid calibrate runs/mine --data crops/manifest.csv
     """
@@ -215,7 +215,9 @@ def serve(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Serve a gallery over HTTP: search, embed, add and remove with a token; Ctrl-C stops.
+    """Serve a gallery over HTTP, with a search page.
+
+    Search, embed, add and remove with a token; Ctrl-C stops.
 
     Example: vireid serve people --tokens tokens.txt
     """

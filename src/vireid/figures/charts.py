@@ -12,7 +12,7 @@ from vireid.figures.style import BLUE, new_figure, styled
 
 LABEL_WIDTH = 30  # letters in a line of a row's name
 TITLE_WIDTH = 70
-LINE_TITLE_WIDTH = 58
+LINE_TITLE_WIDTH = 64
 MOST_TICKS = 8  # values of an option that are all named
 
 Series = tuple[Sequence[float], Sequence[float]]
