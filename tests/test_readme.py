@@ -1,27 +1,18 @@
-"""The commands of README and docs name what exists, the README's Python block runs, tables and links are right."""
+"""The Python blocks of README and docs run, tables, links and make targets are right; tests/docs runs the commands."""
 
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trees
-import typer
 import yaml
 
-from vireid.cli import app
 from vireid.export import export_run
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", "\n".join(page.read_text() for page in PAGES), re.DOTALL)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for language, block in BLOCKS
-    for line in block.splitlines()
-    if language == "sh" and line.startswith("vireid")
-]
 # Those of the tutorials run in tests/docs/test_tutorials.py, where the steps before have led.
 PYTHON = [
     block
@@ -29,18 +20,6 @@ PYTHON = [
     if page.parent.name != "tutorials"
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
-TREE = typer.main.get_command(app)
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_shell_line_names_commands_options_and_configs_that_exist(command):
-    node, words = TREE, command[1:]
-    while hasattr(node, "commands"):
-        node, words = node.commands[words[0]], words[1:]
-    options = {name for parameter in node.params for name in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= options
-    for word in words:
-        assert not word.startswith("configs/") or (ROOT / word).is_file()
 
 
 def test_make_targets_exist():

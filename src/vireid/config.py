@@ -127,7 +127,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         InputError: the file is missing or not YAML, a key is unknown or a value does not fit.
     """
     if not path.is_file():
-        raise InputError(f"config not found: {path}; give a YAML file, for example one of configs/ in a checkout of vireid")
+        raise InputError(f"config not found: {path}; give a YAML file; vireid's own lie in configs/ of its checkout")
     try:
         plain = yaml.load(path.read_text(), WordLoader)  # a safe loader
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import trees
+import yaml
 from PIL import Image
 from test_commands import CONFIGS, call, copied, refused, settings
 
@@ -116,8 +117,51 @@ def test_bad_input_to_figures_is_one_line(runs, tmp_path, capfd):
     assert "a line is not JSON" in refused(capfd, "figures", "training", run)
     (run / "metrics.jsonl").unlink()
     assert "has no metrics.jsonl" in refused(capfd, "figures", "training", run)
+    shutil.rmtree(run / "figures")
     (run / "figures").write_text("in the way")
     assert "figures" in refused(capfd, "figures", "distances", run)
+
+
+def test_a_run_called_default_is_no_shipped_model(runs, tmp_path, capfd):
+    run = shutil.copytree(runs["baseline"], tmp_path / "default")
+    assert call(capfd, "figures", "training", run)[0] == 0
+    assert (run / "figures" / "training.svg").is_file()
+
+
+def test_runs_of_other_protocols_are_asked_the_same(runs, tmp_path, capfd):
+    """Two runs that evaluate themselves by different searches of SYSU-MM01: the first one's goes for both."""
+    sysu = trees.make_sysu(tmp_path / "sysu", test=range(11, 15), images=2)
+    folders = []
+    for search in ("indoor", "all"):
+        run = shutil.copytree(runs["baseline"], tmp_path / search)
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        config["data"] = {"name": "sysu_mm01", "root": str(sysu), "search": search}
+        (run / "config.yaml").write_text(yaml.safe_dump(config).replace("rerank: false", "rerank: 'off'"))
+        folders.append(run)
+    for first, second in (folders, folders[::-1]):
+        status, _, err = call(capfd, "figures", "rank", first, second, "--output", tmp_path / first.name)
+        assert status == 0, err
+    sheets = [(tmp_path / "all" / f"rank-sysu_mm01-i2v-{name}.svg").read_text() for name in ("all", "indoor")]
+    assert sheets[0].count("<image") == sheets[1].count("<image")
+
+
+def test_data_that_can_be_asked_one_way_only(runs, tmp_path, capfd):
+    rows = []
+    for pid in range(1, 5):
+        for modality, split in (("visible", "query"), ("infrared", "gallery")):
+            for shot in range(2):
+                path = trees.save(
+                    tmp_path / modality / f"{pid}_{shot}.png", trees.person(pid, split == "gallery", shot)
+                )
+                rows.append([path.relative_to(tmp_path), pid, modality, shot + 1, split])
+    one_way = trees.write_manifest(tmp_path / "manifest.csv", rows)
+    run = copied(runs["baseline"], tmp_path)
+    for words in (["figures", "rank"], ["figures", "distances"], ["report"]):
+        status, _, err = call(capfd, *words, run, "--data", one_way)
+        assert status == 0, err
+    assert {path.name for path in (run / "figures").glob("rank*.svg")} == {"rank-manifest-v2i.svg"}
+    headings = re.findall(r"<h2>(.*?)</h2>", (run / "report.html").read_text())
+    assert [text for text in headings if "Found" in text] == ["Found: manifest, visible to infrared"]
 
 
 def test_one_person_is_too_few(runs, tmp_path, capfd):
@@ -210,9 +254,12 @@ def test_a_report_in_a_browser(compared, width):
 def test_a_report_on_other_data_of_a_single_run(runs, crops, tmp_path, capfd):
     run = copied(runs["baseline"], tmp_path)
     other = trees.make_manifest_csv(tmp_path / "other", train=0, test=3)
+    assert call(capfd, "evaluate", run, "--data", crops)[0] == 0  # a result of another test is no result of this one
     status, _, err = call(capfd, "report", run, "--data", other, "--output", tmp_path / "page.html")
     assert status == 0, err
     text = (tmp_path / "page.html").read_text()
+    assert len({row["data_root"] for row in json.loads((run / "results.json").read_text())["results"]}) == 2
+    assert f"own crops in {other}" in text and f"own crops in {crops}" not in text
     assert "<h2>Configuration</h2>" in text and re.search(r"All \d+ keys of the configuration", text)
     assert "<td>method.backbone</td><td>&quot;resnet18&quot;</td>" in text
     assert "the folder" in refused(capfd, "report", run, "--output", tmp_path / "no" / "page.html")

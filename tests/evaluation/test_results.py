@@ -10,7 +10,7 @@ from vireid.evaluation.evaluate import evaluate_protocol, trial_distances
 from vireid.evaluation.metrics import retrieval_metrics
 from vireid.evaluation.protocols import llcm, manifest, sysu_mm01
 from vireid.evaluation.rerank import k_reciprocal
-from vireid.evaluation.results import by_test, load_results, save_results, table
+from vireid.evaluation.results import by_test, labelled, load_results, save_results, table
 from vireid.sample import Direction, Modality, Sample
 
 I2V, V2I = Direction.I2V, Direction.V2I
@@ -172,3 +172,17 @@ def test_rows_are_put_together_test_by_test_wherever_the_data_lie(rows):
     assert first == {"A": [one], "B": [moved]}
     assert second == {"A": [back], "B": []}
     assert third == {"A": [], "B": [fewer]}
+    own, others = (one.model_copy(update={"dataset": "manifest", "data_root": place}) for place in ("a.csv", "b.csv"))
+    assert len(by_test({"A": [own, others]})) == 2  # other people's crops are another test
+
+
+def test_rows_are_labelled_by_what_tells_them_apart(rows):
+    one = rows[0]
+    again = one.model_copy(update={"seed": 1})
+    reranked = one.model_copy(update={"rerank": "k-reciprocal"})
+    assert [label for label, _ in labelled({"A": [one, reranked], "B": [one, again]})] == [
+        "A",
+        "A, k-reciprocal",
+        "B, seed 0",
+        "B, seed 1",
+    ]

@@ -113,6 +113,8 @@ def test_a_map_keeps_near_what_is_near():
     assert min(np.linalg.norm(middles[a] - middles[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 2 * spread
     with pytest.raises(InputError, match="5 images are too few for t-SNE; expected 6 or more"):
         tsne(rows[:5], seed=0)
+    with pytest.raises(InputError, match="all embeddings are the same"):
+        tsne(np.full((40, 16), 0.25, np.float32), seed=0)
 
 
 def test_a_map_shows_every_image_and_numbers_every_person():
@@ -149,6 +151,9 @@ def test_the_heads_that_are_kept_are_marked_epoch_by_epoch():
     figure = head_chart(LOG, keep=2, title="t")
     (dots,) = figure.axes[0].lines
     assert sorted(zip(*dots.get_data(), strict=True)) == [(2, 1), (2, 3), (3, 2), (3, 3)]
+    assert "kept" not in head_chart(LOG, keep=0, title="t").axes[0].get_xlabel()
+    with pytest.raises(InputError, match="of more than one training"):
+        head_chart([*LOG, {"epoch": 4, "heads/shared/block12": [0.5, 0.5]}], keep=2, title="t")
     with pytest.raises(InputError, match="the log names no attention heads"):
         head_chart(LOG[:1], keep=2, title="t")
 
@@ -160,6 +165,20 @@ def test_a_figure_is_saved_as_png_and_svg_which_are_the_same_every_time(tmp_path
     save(line_chart({"a": ([1, 2], [3, 4])}, title="t", x_label="x", y_label="y"), tmp_path / "new" / "a.b")
     assert [path.read_bytes() for path in paths] == before
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"a.b.png", "a.b.svg"}  # nothing half-written
+
+
+def test_every_line_of_many_looks_different():
+    lines = line_chart({str(n): ([1, 2], [n, n]) for n in range(20)}, title="t", x_label="x", y_label="y").axes[0].lines
+    assert (
+        len({(line.get_color(), str(line.get_linestyle()), str(line._unscaled_dash_pattern)) for line in lines}) == 20
+    )
+
+
+def test_distances_of_equal_embeddings_are_drawn():
+    pairs = PairDistances(np.zeros(4, np.float32), np.zeros(6, np.float32))
+    axes = distance_histograms({"A": pairs}, title="t").axes[0]
+    assert axes.patches[0].get_data().values.sum() == pytest.approx(100)
+    assert axes.get_xlim()[1] >= 0.1
 
 
 def test_colours_differ_to_colour_blind_eyes():

@@ -10,11 +10,8 @@ from vireid.errors import InputError
 
 if TYPE_CHECKING:
     from vireid.report.pictures import Pictures
-    from vireid.report.runs import Runs
 
-app = typer.Typer(
-    no_args_is_help=True, help="Draw what was found and why, as PNG and SVG."
-)
+app = typer.Typer(no_args_is_help=True, help="Draw what was found and why, as PNG and SVG.")
 
 RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run folders, or `default`; several are shown side by side.")
@@ -49,7 +46,7 @@ def rank(
     from vireid.sample import Direction
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     sets = embed_all(opened, root=data, device=device)
     _save(draw_ranks(sets, directions=Direction.of(direction), choice=choose, queries=queries, k=k, seed=seed), folder)
 
@@ -73,7 +70,7 @@ def heatmap(
     from vireid.report.runs import embed_all, open_runs
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     _save(draw_heat(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
 
 
@@ -94,7 +91,7 @@ def embedding_map(
     from vireid.report.runs import embed_all, open_runs
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     _save(draw_map(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
 
 
@@ -110,7 +107,7 @@ def distances(runs: RunNames, data: Data = None, output: Output = None, device: 
     from vireid.report.runs import embed_all, open_runs
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     _save(draw_distances(embed_all(opened, root=data, device=device)), folder)
 
 
@@ -124,7 +121,7 @@ def cmc(runs: RunNames, output: Output = None) -> None:
     from vireid.report.runs import open_runs
 
     opened = open_runs(runs)
-    _save(draw_cmc(opened), _folder(opened, output))
+    _save(draw_cmc(opened), _folder(runs, output))
 
 
 @app.command()
@@ -137,7 +134,7 @@ def training(runs: RunNames, output: Output = None) -> None:
     from vireid.report.runs import open_runs
 
     opened = open_runs(runs)
-    _save(draw_training(opened), _folder(opened, output))
+    _save(draw_training(opened), _folder(runs, output))
 
 
 @app.command()
@@ -157,7 +154,7 @@ def weakening(
     from vireid.report.runs import embed_all, open_runs
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     _save(draw_weakening(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
 
 
@@ -171,7 +168,7 @@ def heads(runs: RunNames, output: Output = None) -> None:
     from vireid.report.runs import open_runs
 
     opened = open_runs(runs)
-    _save(draw_heads(opened), _folder(opened, output))
+    _save(draw_heads(opened), _folder(runs, output))
 
 
 @app.command()
@@ -202,13 +199,13 @@ def everything(
     from vireid.report.runs import embed_all, open_runs
 
     opened = open_runs(runs)
-    folder = _folder(opened, output)
+    folder = _folder(runs, output)
     sets = embed_all(opened, root=data, device=device)
     kinds: dict[str, Callable[[], Pictures]] = {
         "rank": lambda: pictures.draw_ranks(sets, seed=seed),
         "heatmap": lambda: pictures.draw_heat(sets, seed=seed),
         "map": lambda: pictures.draw_map(sets, seed=seed),
-        "distances": lambda: pictures.draw_distances(sets),
+        "distances": lambda: pictures.draw_distances(sets, seed=seed),
         "cmc": lambda: pictures.draw_cmc(opened),
         "training": lambda: pictures.draw_training(opened),
         "weakening": lambda: pictures.draw_weakening(sets, seed=seed),
@@ -221,12 +218,16 @@ def everything(
             print(f"{kind}: none, as {error}")
 
 
-def _folder(runs: "Runs", output: Path | None) -> Path:
-    """Where the pictures go."""
-    first, run = next(iter(runs.items()))
-    if output is None and first == "default":
+def _folder(names: list[str], output: Path | None) -> Path:
+    """Where the pictures go; raises `InputError` now rather than after the work if they cannot."""
+    from vireid.atomic import require_writable
+
+    if output is None and names[0] == "default":
         raise InputError("the shipped model is not written to; say with --output where the pictures go")
-    return output or run.path / "figures"
+    folder = output or Path(names[0]) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder / "picture.png")
+    return folder
 
 
 def _save(pictures: "Pictures", folder: Path) -> None:

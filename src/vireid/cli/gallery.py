@@ -190,7 +190,8 @@ def calibrate(
 ) -> None:
     """Measure which scores mean "the same person".
 
-    Thresholds at false match rates, for each pair of modalities. Galleries of the run then give probabilities, and `vireid search --fmr` can answer that nobody matches.
+    Thresholds at false match rates, for each pair of modalities. Galleries of the run then give probabilities, and
+    `vireid search --fmr` can answer that nobody matches.
 
     Example: vireid calibrate runs/mine --data crops/manifest.csv
     """

@@ -89,13 +89,37 @@ class Result(BaseModel):
         """What tells tests apart, wherever the data lie: rows of one test can be compared."""
         first = self.trials[0]
         counts = (len(self.trials), first.num_queries, first.num_gallery)
-        return (self.dataset, self.protocol, self.direction, *counts)
+        # The licensed sets are the same for everybody; own crops are told apart by where they lie.
+        return (
+            self.dataset,
+            self.data_root if self.dataset == "manifest" else "",
+            self.protocol,
+            self.direction,
+            *counts,
+        )
+
+    @property
+    def title(self) -> str:
+        """The test in words: data set, protocol and direction."""
+        where = {"synthvi": [], "manifest": [f"own crops in {self.data_root}"]}.get(self.dataset, [self.dataset])
+        return ", ".join([*where, self.protocol, self.direction.words])
 
 
 def by_test(results: Mapping[str, Iterable[Result]]) -> list[dict[str, list[Result]]]:
     """The rows of several runs, by the runs' names, test by test; runs that were not tested so have none."""
     tests = dict.fromkeys(row.test for rows in results.values() for row in rows)
     return [{name: [row for row in rows if row.test == test] for name, rows in results.items()} for test in tests]
+
+
+def labelled(results: Mapping[str, Sequence[Result]]) -> list[tuple[str, Result]]:
+    """The rows of one test with a label each: the run's name, and what else tells its rows apart."""
+    found = []
+    for name, rows in results.items():
+        several = {key for key in ("method", "selection", "seed") if len({getattr(row, key) for row in rows}) > 1}
+        for row in rows:
+            parts = [f"{key} {getattr(row, key)}" for key in ("method", "selection", "seed") if key in several]
+            found.append((", ".join([name, *parts, *([row.rerank] if row.rerank != "off" else [])]), row))
+    return found
 
 
 def rerank_states(choice: RerankChoice) -> list[RerankName]:

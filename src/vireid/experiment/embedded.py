@@ -4,7 +4,7 @@ Shapes: N images, D embedding size, Q queries, G gallery images.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -76,9 +76,29 @@ class EmbeddedTest:
         rules = protocols.build(self.data.options, self.data.name, self.samples, direction)
         return rules.without(np.flatnonzero(~self.images.readable).tolist())
 
-    def search(self, direction: Direction, *, seed: int = 0) -> Search:
-        """The first trial; where galleries are drawn, one of the draws. Of very many queries `seed` draws some."""
-        protocol = self.protocol(direction)
+    def protocols(self, directions: Iterable[Direction] = Direction) -> list[Protocol]:
+        """Those of the directions that the data can be asked in: where roles are fixed, it may be one only.
+
+        Raises:
+            InputError: there is none.
+        """
+        found, faults = [], []
+        for direction in directions:
+            try:
+                found.append(self.protocol(direction))
+            except InputError as error:
+                faults.append(error)
+        if not found:
+            raise faults[0]
+        return found
+
+    def search(self, protocol: Protocol, *, seed: int = 0) -> Search:
+        """A protocol's first trial, one of the draws where galleries are drawn. Of very many queries `seed` draws some.
+
+        Args:
+            protocol: of these samples, of this test or of another run's.
+            seed: of the draw.
+        """
         query, gallery = protocol.trials[0].query, protocol.trials[0].gallery
         most = max(1, MOST_PAIRS // len(gallery))
         if len(query) > most:

@@ -5,7 +5,8 @@ family that multiplies gradients and activations cell by cell, by captum, on the
 There is no class in a search, so the score is the cosine similarity to a target embedding. It is divided among the
 cells: the length of the embedding counts as a constant, and what does not depend on the image, such as the mean that a
 BatchNorm takes off, is shared by all cells alike. For average pooling, GeM and strips of either, whose value is the sum
-of activations times gradients, the cells then add up to the similarity.
+of activations times gradients, the cells then add up to the similarity. The length is told from the rest by
+`torch.nn.functional.normalize`, by which every method here ends; one that divides by a norm itself gets a flat map.
 
 Transformers: attention rollout (Abnar and Zuidema, ACL 2020, https://arxiv.org/abs/2005.00928), which knows no target:
 it tells what the class token saw at all.

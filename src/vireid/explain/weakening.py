@@ -29,7 +29,7 @@ class Weakening:
     Attributes:
         factors: by stage, M of Eq. 2 on its map, `(N, h, w)`, 0 to 1: 1 where a cell is kept as it is.
         peaks: for each branch the pixel `(N, 2)`, row and column, in the middle of the cell it responds to most.
-        enabled: whether the method weakens at all; if not, `factors` are what it would do.
+        enabled: whether the method weakens what it embeds; if not, `factors` are what it would do.
         separation: S of Eq. 5, in pixels; None where there is no second branch or S has another unit.
     """
 
@@ -67,14 +67,14 @@ def weakening_of(method: Method, pixels: Tensor, modalities: npt.NDArray[np.int6
         maps = [outputs[layer] for layer in layers]
         factors = {
             stage: weakening_matrix(pooled_response(x, "channel"), config)[:, 0].cpu().numpy()
-            for stage, x in zip(stages, maps, strict=False)
+            for stage, x in zip(stages, maps[: len(stages)], strict=True)
         }
         pool = next((module for module in method.modules() if isinstance(module, GeM)), GeM(3.0))
         size = (pixels.shape[2], pixels.shape[3])
         peaks = [_peak(focus_map(x.relu(), pool), size) for x in maps[len(stages) :]]
     sln: Any = getattr(options, "sln", None)
-    measured = len(peaks) > 1 and sln.metric == "pixel"
-    return Weakening(factors, peaks, config.enabled, sln.S if measured else None)
+    measured = len(peaks) > 1 and getattr(sln, "metric", "") == "pixel"
+    return Weakening(factors, peaks, config.enabled and not config.train_only, sln.S if measured else None)
 
 
 def _peak(focus: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:

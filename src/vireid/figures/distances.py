@@ -40,7 +40,7 @@ def pair_distances(
     gallery_ids: npt.NDArray[np.int64],
     ignore: npt.NDArray[np.bool_] | None,
 ) -> PairDistances:
-    """The pairs of a distance matrix `(Q, G)` that a protocol lets meet.
+    """The pairs of a distance matrix `(Q, G)`, less those that a protocol hides.
 
     Raises:
         InputError: no pair shows one person, or none shows two.
@@ -63,11 +63,11 @@ def distance_histograms(panels: Mapping[str, PairDistances], *, title: str) -> F
     figure = new_figure(title, 5.4, 0.5 + 2.1 * len(panels))
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
     highest = max(float(max(pairs.intra.max(), pairs.inter.max())) for pairs in panels.values())
-    edges = np.linspace(0, max(highest, 1e-6), BINS + 1)
+    edges = np.linspace(0, max(highest, 0.1), BINS + 1)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, pairs) in zip(grid, panels.items(), strict=True):
         _draw(axes, pairs, edges)
-        axes.set_title(f"{name}: gap {pairs.gap:.3f}", loc="left")
+        axes.set_title(textwrap.fill(f"{name}: gap {pairs.gap:.3f}", TITLE_WIDTH), loc="left")
         axes.set_ylabel("share of pairs, %")
     grid[-1].set_xlabel("cosine distance between a visible and an infrared image")
     return figure
@@ -83,4 +83,4 @@ def _draw(axes: Axes, pairs: PairDistances, edges: npt.NDArray[np.float64]) -> N
         axes.axvline(float(values.mean()), color=colour, linestyle=dashes, linewidth=0.9)
     axes.plot([], [], color="grey", linewidth=0.9, label="vertical: the means")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")

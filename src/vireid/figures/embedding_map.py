@@ -19,8 +19,10 @@ from vireid.figures.style import COLOURS, new_figure, styled
 from vireid.sample import Modality
 
 LEAST = 6  # images that t-SNE is given
+SAME = 1e-6  # scikit-learn crashes on points that do not differ
 MARKERS = {Modality.VISIBLE: "o", Modality.INFRARED: "^"}
 TITLE_WIDTH = 70
+NAME_WIDTH = 46
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ def tsne(embeddings: npt.NDArray[np.float32], *, seed: int) -> npt.NDArray[np.fl
     """
     if len(embeddings) < LEAST:
         raise InputError(f"map: {len(embeddings)} images are too few for t-SNE; expected {LEAST} or more")
+    if np.ptp(embeddings, axis=0).max() < SAME:
+        raise InputError("map: all embeddings are the same, so there is no map of them; the model has collapsed")
     try:
         from sklearn.manifold import TSNE
     except ImportError:
@@ -59,7 +63,7 @@ def map_chart(panels: Mapping[str, Places], *, title: str) -> Figure:
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH * len(panels)), fontsize="medium")
     for axes, (name, places) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw(axes, places)
-        axes.set_title(name)
+        axes.set_title(textwrap.fill(name, NAME_WIDTH))
     marks = [
         Line2D([], [], linestyle="none", marker=marker, color="grey", label=modality.name.lower(), **_fill(modality))
         for modality, marker in MARKERS.items()

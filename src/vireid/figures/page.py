@@ -9,7 +9,9 @@ STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --dim: #555; --line: #ddd; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #17191d; --ink: #e4e4e4; --dim: #a8adb6; --line: #3a3f48; } a { color: #7fb8e6; } }
-@media print { .sheet, .scroll { break-inside: avoid; } details { display: none; } }
+@media print { body { max-width: none; } .scroll, .sheet { overflow: visible; } th, td { white-space: normal;
+  overflow-wrap: anywhere; font-size: 9px; } .sheet { grid-auto-flow: row; break-inside: avoid;
+  grid-template-columns: repeat(auto-fill, 62px); } .sheet img { width: 52px; height: 104px; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1060px;
   margin: 0 auto; padding: 24px 16px; overflow-wrap: break-word; }

@@ -44,10 +44,16 @@ def rank_rows(
 
 
 def _found(query: Sample, sample: Sample, score: float) -> Cell:
-    right = sample.pid == query.pid
-    kind = "right" if right else "wrong"
-    return Cell(sample.path, f"{'✓' if right else '✗'} {score:.2f}", _alt(kind, sample), "right" if right else "wrong")
+    if sample.pid == query.pid:
+        return Cell(sample.path, f"✓ {two_digits(score)}", _alt("right", sample), "right")
+    return Cell(sample.path, f"✗ {two_digits(score)}", _alt("wrong", sample), "wrong")
+
+
+def two_digits(score: float) -> str:
+    """Rounded; nothing is a zero below zero."""
+    return f"{round(score, 2) + 0.0:.2f}"
 
 
 def _alt(what: str, sample: Sample) -> str:
-    return f"{what}, {sample.modality.name.lower()}, person {sample.pid}, camera {sample.camid}"
+    camera = f", camera {sample.camid}" if sample.camid else ""
+    return f"{what}, {sample.modality.name.lower()}, person {sample.pid}{camera}"

@@ -27,6 +27,7 @@ Kind = Literal["plain", "query", "right", "wrong"]
 FRAMES: dict[str, tuple[str, str]] = {"query": (QUERY, "-"), "right": (RIGHT, "-"), "wrong": (WRONG, (0, (3, 2)))}  # type: ignore[dict-item]
 HEIGHT, WIDTH = 128, 64  # of an image in a page, in pixels
 QUALITY = 82  # of its JPEG
+COLUMN_WIDTH = 13  # letters of a heading in a line
 
 STYLE = """
 .sheet { display: grid; gap: 6px; margin: 0 0 10px; grid-auto-flow: column; justify-content: start;
@@ -72,7 +73,7 @@ def sheet(
     """A figure of the rows.
 
     Args:
-        rows: of any lengths; all images are drawn into boxes of the first one's shape.
+        rows: of any lengths; each image is drawn as large as fits into a box twice as high as wide.
         title: above everything.
         columns: headings of the columns.
         key: below everything, what the marks mean.
@@ -83,14 +84,13 @@ def sheet(
     """
     if not rows:
         raise InputError(f"{title}: there is nothing to show; give at least one image")
-    images = [[_pixels(cell) for cell in row] for row in rows]
-    shape = images[0][0].shape
-    width = 0.72
-    height, gap = width * shape[0] / shape[1], 0.14
+    width, height, gap = 0.72, 1.44, 0.14
     line = height + 0.3
     across = max(4.2, max(map(len, rows)) * (width + 0.1) + gap * bool(gap_after) + 0.2)
     title, key = textwrap.fill(title, int(13.5 * across)), textwrap.fill(key, int(19 * across))
-    top = 0.16 + 0.16 * len(title.splitlines()) + 0.2 * bool(columns)
+    columns = [textwrap.fill(column, COLUMN_WIDTH) for column in columns]
+    heads = max((len(column.splitlines()) for column in columns), default=0)
+    top = 0.16 + 0.16 * len(title.splitlines()) + (0.06 + 0.12 * heads) * bool(heads)
     total = (across, top + len(rows) * line + 0.13 * len(key.splitlines()))
     figure = new_figure(title, *total)
     figure.set_layout_engine("none")
@@ -102,7 +102,7 @@ def sheet(
             axes = figure.add_axes(
                 (left / total[0], low / total[1], width / total[0], height / total[1]), label=f"{number} {place}"
             )
-            _draw(axes, cell, images[number][place])
+            _draw(axes, cell, _pixels(cell))
             if number == 0 and place < len(columns):
                 axes.set_title(columns[place], fontsize=7, pad=4)
     figure.text(0.1 / total[0], 0.06 / total[1], key, fontsize=7, color="#444444", va="bottom")
@@ -121,7 +121,7 @@ def overlay(
 
 
 def _draw(axes: Axes, cell: Cell, pixels: npt.NDArray[np.uint8]) -> None:
-    axes.imshow(pixels, aspect="auto", interpolation="antialiased")
+    axes.imshow(pixels, interpolation="antialiased")
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -24,8 +24,8 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#56b4e9",
     "#000000",
 )
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-VISIBLE, INFRARED = BLUE, VERMILION
 RIGHT, WRONG, QUERY = "#18864b", "#c2331f", "#444444"  # borders; those of the HTML sheets too
 HEAT = "inferno"  # grows lighter from end to end, in grey print too
 DPI = 200
@@ -36,7 +36,9 @@ STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 9,
     "axes.titlesize": 10,
-    "axes.prop_cycle": cycler(color=COLOURS) + cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), "-"]),
+    # Each line has a colour and dashes of its own; after seven the dashes move on by one.
+    "axes.prop_cycle": cycler(color=COLOURS * 7)
+    + cycler(linestyle=[DASHES[(turn + place) % 7] for turn in range(7) for place in range(7)]),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

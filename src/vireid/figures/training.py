@@ -28,8 +28,6 @@ def training_curves(log: Sequence[Row], *, title: str) -> Figure:
     Raises:
         InputError: the log has no epoch.
     """
-    if not log:
-        raise InputError(f"{title}: the log has no finished epoch to draw; train at least one")
     names = list(dict.fromkeys(name for row in log for name in row))
     panels = {
         "loss (its factor included)": [name for name in names if name.startswith("loss/")],
@@ -37,6 +35,8 @@ def training_curves(log: Sequence[Row], *, title: str) -> Figure:
         "held-out people, %": [name for name in names if name.startswith("val/")],
     }
     shown = {label: curves for label, curves in panels.items() if any(name in names for name in curves)}
+    if not shown:
+        raise InputError(f"{title}: the log has no finished epoch to draw; train at least one")
     figure = new_figure(title, 5.4, 2.2 + 1.9 * len(shown))
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
     heights = [1 if label == "learning rate" else 2 for label in shown]
@@ -76,7 +76,7 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
 
     Args:
         log: the lines of `metrics.jsonl`.
-        keep: heads that are kept; they are marked.
+        keep: heads that are kept, which are marked; 0 where each image has its own.
         title: above everything.
 
     Raises:
@@ -87,6 +87,8 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
         raise InputError(
             f"{title}: the log names no attention heads; only CM-DASN selects some, in the last stage of its training"
         )
+    if any(len({len(row[name]) for row in log if name in row}) > 1 for name in names):
+        raise InputError(f"{title}: the number of heads changes in the log; it is of more than one training")
     figure = new_figure(title, 5.4, 0.7 + 1.7 * len(names))
     figure.suptitle(textwrap.fill(title, TITLE_WIDTH), fontsize="medium")
     grid = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
@@ -104,6 +106,6 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
         axes.set_title(f"{name.removeprefix(HEADS).replace('/', ' features, ')}", loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(image, ax=axes, label="mean score")
-    grid[-1].set_xlabel(f"epoch (a dot: one of the {keep} heads that are kept)")
+    grid[-1].set_xlabel("epoch" + (f" (a dot: one of the {keep} heads that are kept)" if keep else ""))
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -9,7 +9,7 @@ from typing import Any
 from vireid.atomic import require_writable, write_text
 from vireid.embedder import Run
 from vireid.errors import InputError
-from vireid.evaluation.results import RANKS, Result, by_test, load_results, rerank_states, save_results
+from vireid.evaluation.results import RANKS, Result, by_test, labelled, load_results, rerank_states, save_results
 from vireid.experiment.embedded import EmbeddedTest
 from vireid.experiment.evaluate import score_test
 from vireid.figures import page
@@ -17,6 +17,7 @@ from vireid.figures.rank_sheet import KEY
 from vireid.figures.sheet import html_sheet
 from vireid.figures.style import inline
 from vireid.report.pictures import (
+    CHOSEN,
     Pictures,
     cmc_chart,
     draw_distances,
@@ -24,19 +25,15 @@ from vireid.report.pictures import (
     draw_training,
     heat_rows,
     ranked,
+    search_all,
 )
-from vireid.report.runs import Choice, Runs, Tests, embed_all, open_runs
+from vireid.report.runs import Runs, Tests, embed_all, open_runs
 from vireid.sample import Direction, Sample
 
 SHOWN = 4  # runs whose hits and heat maps are shown
 QUERIES = 3  # of each kind; one with more than two runs, or the page would grow beyond what a mail takes
 PEOPLE = 4
 LARGEST = 5_000_000
-CHOICES: tuple[tuple[Choice, str], ...] = (
-    ("best", "highest average precision"),
-    ("worst", "lowest average precision"),
-    ("random", "drawn at random"),
-)
 Results = Mapping[str, Sequence[Result]]
 Section = tuple[str, str]
 
@@ -46,7 +43,7 @@ def write_report(
 ) -> Path:
     """Compare runs on a page; returns its path.
 
-    Runs without results, or with other data than their own, are evaluated first; their `results.json` keeps the rows.
+    What a run has no result of is evaluated first; its `results.json` keeps the rows.
 
     Args:
         folders: run folders, or `default`.
@@ -63,9 +60,12 @@ def write_report(
         raise InputError("the shipped model is not written to; say with --output where the report goes")
     output = output or next(iter(runs.values())).path / "report.html"
     require_writable(output)
+    for run in runs.values():  # what is damaged is said now, not after minutes of work
+        _read_environment(run)
     sets = embed_all(runs, root=root, device=device)
     results = {
-        name: _results(folder, run, name, sets, root) for folder, (name, run) in zip(folders, runs.items(), strict=True)
+        name: _results(folder, run, [tests[name] for tests in sets])
+        for folder, (name, run) in zip(folders, runs.items(), strict=True)
     }
     tested = ", ".join(next(iter(each.values())).name for each in sets)
     intro = (
@@ -79,24 +79,20 @@ def write_report(
     return output
 
 
-def _results(folder: str, run: Run, name: str, sets: Sequence[Tests], root: Path | None) -> list[Result]:
-    file = run.path / "results.json"
-    if root is None and file.is_file():
-        return load_results(file)
-    about = run.config.evaluation
-    rows = [
-        row
-        for tests in sets
-        for row in score_test(
-            tests[name],
-            run.config,
-            [tests[name].protocol(direction) for direction in Direction.of(about.direction)],
-            rerank_states(about.rerank),
-        )
-    ]
+def _results(folder: str, run: Run, tests: Sequence[EmbeddedTest]) -> list[Result]:
+    """The rows of these tests: those that the run has, and those that are missing, which are scored now and kept."""
+    file, about = run.path / "results.json", run.config.evaluation
+    rows = load_results(file) if file.is_file() else []
+    roots = {test.data.root for test in tests}
+    found = [row for row in rows if row.data_root in roots]
+    for test in tests:
+        there = {(row.protocol, row.direction) for row in found if row.data_root == test.data.root}
+        rules = test.protocols(Direction.of(about.direction))
+        missing = [protocol for protocol in rules if (protocol.name, protocol.direction) not in there]
+        found += score_test(test, run.config, missing, rerank_states(about.rerank))
     if folder != "default":
-        save_results(file, rows)
-    return rows
+        save_results(file, found)
+    return found
 
 
 def build_page(title: str, intro: str, runs: Runs, results: Results, sets: Sequence[Tests], *, seed: int = 0) -> str:
@@ -115,12 +111,12 @@ def build_page(title: str, intro: str, runs: Runs, results: Results, sets: Seque
         ("Scores", score_table(results)),
         ("What differs" if len(runs) > 1 else "Configuration", _configuration(runs)),
         ("Curves", _charts(inline(cmc_chart(rows)) for rows in by_test(results))),
-        ("Training", _charts(_drawn(draw_training, {name: run for name, run in runs.items() if _has_log(run)}))),
-        ("Distances", page.paragraph(_DISTANCES) + _charts(inline(figure) for _, figure in draw_distances(few))),
-        ("Map", page.paragraph(_MAP) + _charts(_drawn(draw_map, few))),
+        ("Training", _charts(chart for name, run in runs.items() for chart in _training(name, run))),
+        ("Distances", page.paragraph(_DISTANCES) + _charts(_drawn(draw_distances(few, seed=seed)))),
+        ("Map", page.paragraph(_MAP) + _charts(_drawn(draw_map(few, seed=seed)))),
         *_ranks(few, seed),
         *_heat(few, seed),
-        ("Data", _data(sets)),
+        ("Data", _data(runs, sets)),
         ("Environment", _environment(runs)),
     ]
     return page.page(title, sections, intro=intro)
@@ -141,17 +137,15 @@ def score_table(results: Results) -> str:
     names = {**{f"Rank-{k}": f"rank{k}" for k in RANKS}, "mAP": "mAP", "mINP": "mINP"}
     parts, several = [], False
     for rows in by_test(results):
-        chosen = [(name, row) for name, each in rows.items() for row in each]
+        chosen = labelled(rows)
         first = chosen[0][1]
         level = {column: _percent(first.chance[score]) for column, score in names.items() if score in first.chance}
         body = [{"run": "chance (a random order)", **level}] if level else []
-        for name, row in chosen:
+        for label, row in chosen:
             scores = {column: _spread(row, score) for column, score in names.items()}
-            body.append({"run": name, "re-ranking": row.rerank, **scores})
+            body.append({"run": label, "re-ranking": row.rerank, **scores})
         several |= len(first.trials) > 1
-        parts.append(
-            page.heading(f"{first.protocol}, {first.direction.words}") + page.table(["run", "re-ranking", *names], body)
-        )
+        parts.append(page.heading(first.title) + page.table(["run", "re-ranking", *names], body))
     if not parts:
         return page.paragraph("No run has been evaluated.")
     spread = "±: standard deviation over the gallery draws of a test." if several else ""
@@ -181,14 +175,15 @@ def _configuration(runs: Runs) -> str:
     return page.folded(f"All {len(rows)} keys of the configuration", text)
 
 
-def _has_log(run: Run) -> bool:
-    return (run.path / "metrics.jsonl").is_file()
+def _training(name: str, run: Run) -> Iterator[str]:
+    """Its curves; nothing for the shipped model and others without a log."""
+    if (run.path / "metrics.jsonl").is_file():
+        yield from _drawn(draw_training({name: run}))
 
 
-def _drawn(draw: Any, subject: Any) -> Iterator[str]:
+def _drawn(pictures: Pictures) -> Iterator[str]:
     """Pictures, or the reason why there are none."""
     try:
-        pictures: Pictures = draw(subject)
         for _, figure in pictures:
             yield inline(figure)
     except InputError as error:
@@ -203,16 +198,23 @@ def _charts(charts: Iterable[str]) -> str:
 def _ranks(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
     for tests in sets:
         count = QUERIES if len(tests) <= 2 else 1
-        for direction in Direction:
-            parts = []
-            for choice, words in CHOICES:
-                sheets = ranked(tests, direction, choice, count, 10, seed)
-                for name, (_, rows) in sheets.items():
+        first, test = next(iter(tests.items()))
+        by = f", by {first}" if len(tests) > 1 else ""
+        for protocol in test.protocols():
+            searches, parts = search_all(tests, protocol, seed), []
+            for choice, words in CHOSEN.items():
+                try:
+                    sheets = ranked(tests, searches, choice, count, 10, seed)
+                except InputError as error:
+                    parts = [page.paragraph(f"None: {error}.")]
+                    break
+                for name, rows in sheets.items():
                     parts.append(page.heading(f"{name}: {words}") + html_sheet(rows))
-            first = next(iter(tests.values()))
-            by = f", by {next(iter(tests))}" if len(tests) > 1 else ""
-            note = f"{KEY[0].upper()}{KEY[1:]}. One query a person, chosen{by} from one gallery, without re-ranking."
-            yield f"Found: {first.name}, {direction.words}", page.paragraph(note) + "".join(parts)
+            note = (
+                f"{protocol.name}. {KEY[0].upper()}{KEY[1:]}. One query a person, chosen{by} from one gallery, without "
+                "re-ranking."
+            )
+            yield f"Found: {test.name}, {protocol.direction.words}", page.paragraph(note) + "".join(parts)
 
 
 def _heat(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
@@ -227,17 +229,24 @@ def _heat(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
         yield f"Heat maps: {next(iter(tests.values())).name}", page.paragraph(note) + html_sheet(rows)
 
 
-def _data(sets: Sequence[Tests]) -> str:
-    """What was trained and tested on, by split and modality."""
+def _data(runs: Runs, sets: Sequence[Tests]) -> str:
+    """What was tested on, and what each run was trained on where that can still be read."""
     rows = []
     for tests in sets:
         test = next(iter(tests.values()))
-        rows += [{"data": test.name, **row} for row in _counts(test)]
+        rows += [{"data": f"tested: {test.name}", **row} for row in _counts(test.samples)]
+    for name, run in runs.items():
+        try:
+            samples = run.config.data.module.load(run.config.data.options)
+        except InputError:
+            rows.append({"data": f"trained: {name}", "split": f"{run.config.data.root} is not here"})
+            continue
+        trained = [sample for sample in samples if sample.split in ("train", "val")]
+        rows += [{"data": f"trained: {name}", **row} for row in _counts(trained)]
     return page.table(["data", "split", "modality", "people", "images", "cameras"], rows)
 
 
-def _counts(test: EmbeddedTest) -> Iterator[dict[str, str]]:
-    samples: list[Sample] = test.data.module.load(test.data.options)
+def _counts(samples: Sequence[Sample]) -> Iterator[dict[str, str]]:
     for split, modality in dict.fromkeys((sample.split, sample.modality) for sample in samples):
         chosen = [sample for sample in samples if (sample.split, sample.modality) == (split, modality)]
         cameras = len({sample.camid for sample in chosen} - {0})
@@ -265,7 +274,9 @@ def _read_environment(run: Run) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        facts = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        raise InputError(f"{file} is damaged: it is not JSON; remove it") from None
+        facts = None
+    if not isinstance(facts, dict):
+        raise InputError(f"{file} is damaged: expected a JSON object; remove it")
     return facts

@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,14 +12,15 @@ from matplotlib.figure import Figure
 
 from vireid.ablation.pictures import chart
 from vireid.errors import InputError
-from vireid.evaluation.results import RANKS, Result, by_test, load_results
-from vireid.experiment.embedded import EmbeddedTest
+from vireid.evaluation.protocols import Protocol
+from vireid.evaluation.results import RANKS, Result, by_test, labelled, load_results
+from vireid.experiment.embedded import EmbeddedTest, Search
 from vireid.explain.heat import heat_maps, kind_of_map
 from vireid.explain.weakening import weakening_of
-from vireid.figures.charts import Series, line_chart
+from vireid.figures.charts import LABEL_WIDTH, Series, line_chart
 from vireid.figures.distances import PairDistances, distance_histograms, pair_distances
 from vireid.figures.embedding_map import Places, map_chart, tsne
-from vireid.figures.rank_sheet import KEY, rank_rows
+from vireid.figures.rank_sheet import KEY, rank_rows, two_digits
 from vireid.figures.sheet import Cell, overlay, sheet
 from vireid.figures.training import head_chart, training_curves
 from vireid.report.runs import (
@@ -47,30 +49,42 @@ def draw_ranks(
     k: int = 10,
     seed: int = 0,
 ) -> Pictures:
-    """Rank sheets: the queries are chosen by the first run, and the others are asked the same."""
+    """Rank sheets: the queries are chosen by the first run, and the others are asked the same by its protocol."""
     for tests in sets:
-        for direction in directions:
-            for name, (test, rows) in ranked(tests, direction, choice, queries, k, seed).items():
-                title = f"{test.name}, {direction.words}, {name}: {len(rows)} queries, {_CHOSEN[choice]}"
-                yield _stem("rank", tests, name, test.name, direction), sheet(rows, title=title, key=KEY, gap_after=1)
+        first = next(iter(tests.values()))
+        for protocol in first.protocols(directions):
+            searches = search_all(tests, protocol, seed)
+            for name, rows in ranked(tests, searches, choice, queries, k, seed).items():
+                what = f"{len(rows)} queries, {CHOSEN[choice]}"
+                title = f"{first.name}, {protocol.name}, {protocol.direction.words}, {name}: {what}"
+                stem = _stem("rank", tests, name, first.name, protocol.direction)
+                yield stem, sheet(rows, title=title, key=KEY, gap_after=1)
 
 
-_CHOSEN = {"random": "drawn at random", "best": "highest average precision", "worst": "lowest average precision"}
+CHOSEN: dict[Choice, str] = {
+    "best": "highest average precision",
+    "worst": "lowest average precision",
+    "random": "drawn at random",
+}
+
+
+def search_all(tests: Tests, protocol: Protocol, seed: int) -> dict[str, Search]:
+    """The same search by each run."""
+    return {name: test.search(protocol, seed=seed) for name, test in tests.items()}
 
 
 def ranked(
-    tests: Tests, direction: Direction, choice: Choice, queries: int, k: int, seed: int
-) -> dict[str, tuple[EmbeddedTest, list[list[Cell]]]]:
-    """For each run its test and the rows of its rank sheet."""
-    searches = {name: test.search(direction, seed=seed) for name, test in tests.items()}
+    tests: Tests, searches: Mapping[str, Search], choice: Choice, queries: int, k: int, seed: int
+) -> dict[str, list[list[Cell]]]:
+    """For each run the rows of its rank sheet; which queries, the first one decides."""
     first = next(iter(tests))
+    samples = tests[first].samples
     chosen = choose_queries(searches[first], pids_of(tests[first]), choice, queries, seed)
     sheets = {}
-    for name, test in tests.items():
-        search, samples = searches[name], test.samples
+    for name, search in searches.items():
         ignore = None if search.ignore is None else search.ignore[chosen]
         query, gallery = ([samples[i] for i in part] for part in (search.query[chosen], search.gallery))
-        sheets[name] = test, rank_rows(search.distances[chosen], ignore, query, gallery, k)
+        sheets[name] = rank_rows(search.distances[chosen], ignore, query, gallery, k)
     return sheets
 
 
@@ -96,7 +110,8 @@ def heat_rows(tests: Tests, people: int, seed: int) -> tuple[list[list[Cell]], s
             row.append(Cell(image, f"id {sample.pid}", f"{sample.modality.name.lower()}, person {sample.pid}"))
             for name, (heat, scores) in maps.items():
                 alt = f"heat map of {name}, {sample.modality.name.lower()}, person {sample.pid}"
-                row.append(Cell(overlay(image, heat[2 * number + side]), f"{scores[2 * number + side]:.2f}", alt))
+                place = 2 * number + side
+                row.append(Cell(overlay(image, heat[place]), two_digits(scores[place]), alt))
         rows.append(row)
     kinds = list(dict.fromkeys(kind_of_map(test.method) for test in tests.values()))
     title = f"{first.name}: {' and '.join(kinds)}, people drawn at random: {len(pairs)}"
@@ -104,13 +119,9 @@ def heat_rows(tests: Tests, people: int, seed: int) -> tuple[list[list[Cell]], s
         "HiResCAM": "HiResCAM, light: speaks for the person's images of the other kind of light",
         "attention rollout": "rollout, light: what the class token saw most of, whatever it is compared with",
     }
-    key = "; ".join(
-        [
-            *(meaning[kind] for kind in kinds),
-            "number: cosine similarity to the mean of the person's images of the other kind",
-        ]
-    )
-    return rows, title, key
+    scale = "each map is scaled to its own highest place"
+    score = "number: cosine similarity to the mean of the person's images of the other kind"
+    return rows, title, "; ".join([*(meaning[kind] for kind in kinds), scale, score])
 
 
 def _maps(test: EmbeddedTest, pairs: Sequence[tuple[int, int]]) -> tuple[npt.NDArray[np.float32], list[float]]:
@@ -132,38 +143,46 @@ def draw_map(sets: Sequence[Tests], *, people: int = 12, seed: int = 0) -> Pictu
             raise InputError(f"map: {first.name} has one person with images of both modalities; expected two or more")
         pids = pids_of(first)
         shown = np.isin(pids, [pids[visible] for visible, _ in both]) & first.images.readable
-        rows = _at_most(np.flatnonzero(shown), MOST_MARKS)
+        rows = _at_most(np.flatnonzero(shown), MOST_MARKS, seed)
         modalities = np.array([first.samples[index].modality for index in rows])
         panels = {
             name: Places(tsne(test.embeddings[rows], seed=seed), pids[rows], modalities) for name, test in tests.items()
         }
-        title = f"{first.name}: {len(rows)} test images of {len(both)} people drawn at random"
+        count = _of(len(rows), int(shown.sum()))
+        title = f"{first.name}: {count} test images of {len(set(pids[rows].tolist()))} people drawn at random"
         yield f"map-{first.name}", map_chart(panels, title=title)
 
 
-def draw_distances(sets: Sequence[Tests]) -> Pictures:
-    """Histograms of the distances between visible and infrared test images that a protocol lets meet."""
+def draw_distances(sets: Sequence[Tests], *, seed: int = 0) -> Pictures:
+    """Histograms of the distances between visible and infrared test images, less the pairs that a protocol hides."""
     for tests in sets:
         first = next(iter(tests.values()))
-        infrared, visible = (_at_most(first.of(modality), MOST_IMAGES) for modality in reversed(Modality))
+        all_infrared, all_visible = (first.of(modality) for modality in (Modality.INFRARED, Modality.VISIBLE))
+        infrared, visible = (_at_most(indices, MOST_IMAGES, seed) for indices in (all_infrared, all_visible))
         panels = {name: _cross_distances(test, infrared, visible) for name, test in tests.items()}
-        title = f"{first.name}: {len(infrared):,} infrared against {len(visible):,} visible test images"
+        counts = _of(len(infrared), len(all_infrared)), _of(len(visible), len(all_visible))
+        title = f"{first.name}: {counts[0]} infrared against {counts[1]} visible test images"
         yield f"distances-{first.name}", distance_histograms(panels, title=title)
 
 
-def _at_most(indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+def _at_most(indices: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
     """These, or as many of them drawn at random."""
     if len(indices) <= count:
         return indices
-    return np.sort(np.random.default_rng(0).choice(indices, count, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(indices, count, replace=False))
+
+
+def _of(shown: int, there: int) -> str:
+    """How many are shown, and of how many if some are left out."""
+    return f"{shown:,}" if shown == there else f"{shown:,} (drawn from {there:,})"
 
 
 def _cross_distances(
     test: EmbeddedTest, infrared: npt.NDArray[np.int64], visible: npt.NDArray[np.int64]
 ) -> PairDistances:
     pids = pids_of(test)
-    ignore = test.protocol(Direction.I2V).ignore_mask(infrared, visible)
-    apart = 1 - test.embeddings[infrared] @ test.embeddings[visible].T
+    ignore = test.protocols()[0].ignore_mask(infrared, visible)  # the rules are the same both ways
+    apart = np.clip(1 - test.embeddings[infrared] @ test.embeddings[visible].T, 0, 2)  # rounding goes beyond
     return pair_distances(apart, pids[infrared], pids[visible], ignore)
 
 
@@ -179,18 +198,17 @@ def draw_cmc(runs: Runs) -> Pictures:
 
 def cmc_chart(rows: dict[str, list[Result]]) -> Figure:
     """The curves of results of one test, by the names of the runs."""
-    series: dict[str, Series] = {}
-    for name, each in rows.items():
-        for row in each:
-            label = name if row.rerank == "off" else f"{name}, {row.rerank}"
-            label += f", seed {row.seed}" if label in series else ""
-            series[label] = (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
-    row = next(row for each in rows.values() for row in each)
+    chosen = labelled(rows)
+    series: dict[str, Series] = {
+        textwrap.fill(label, LABEL_WIDTH): (range(1, len(row.cmc) + 1), [100 * value for value in row.cmc])
+        for label, row in chosen
+    }
+    row = chosen[0][1]
     trial, unit = row.trials[0], "identities" if row.cmc_unit == "identity" else "images"
     counts = f"{trial.num_valid_queries} queries, {trial.num_gallery} gallery images, trials: {len(row.trials)}"
     return line_chart(
         series,
-        title=f"{row.protocol}, {row.direction.words}\n{counts}",
+        title=f"{row.title}\n{counts}",
         x_label=f"rank, in {unit}",
         y_label="queries whose person is found, %",
         y_range=(0, 101),
@@ -273,4 +291,4 @@ def _pixels(test: EmbeddedTest, index: int) -> npt.NDArray[np.uint8]:
 
 def _stem(kind: str, runs: Mapping[str, object], name: str, *parts: str) -> str:
     """For example `rank-synthvi-nir-i2v`; the run's name stands behind it if there are several."""
-    return "-".join([kind, *parts, *([name.replace("/", "_")] if len(runs) > 1 else [])])
+    return "-".join([kind, *parts, *([name.replace("/", "--")] if len(runs) > 1 else [])])

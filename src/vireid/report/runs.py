@@ -23,15 +23,17 @@ Tests = dict[str, EmbeddedTest]  # one test set, by the names of the runs that e
 
 
 def open_runs(folders: Sequence[str]) -> Runs:
-    """Runs by a short name: the folder's own, or its whole path where two are called alike.
+    """Runs by the end of their paths, of as many folders as it takes to tell them apart.
 
     Raises:
         InputError: a run is given twice, is missing or is damaged.
     """
-    if len(set(folders)) < len(folders):
+    places = [Path(folder) if folder == "default" else Path(folder).resolve() for folder in folders]
+    if len(set(places)) < len(places):
         raise InputError(f"a run stands there twice: {' '.join(folders)}; name each once")
-    short = [Path(folder).absolute().name for folder in folders]
-    names = short if len(set(short)) == len(short) else folders
+    longest = max(len(place.parts) for place in places)
+    endings = ([Path(*place.parts[-length:]).as_posix() for place in places] for length in range(1, longest + 1))
+    names = next(each for each in endings if len(set(each)) == len(places))
     return {name: load_run(folder) for name, folder in zip(names, folders, strict=True)}
 
 
@@ -45,9 +47,32 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{run.path} has no metrics.jsonl, so nothing is known of its training; give a trained run")
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError:
         raise InputError(f"{path} is damaged: a line is not JSON; remove that line") from None
+    for number, row in enumerate(rows, start=1):
+        fault = _fault(row)
+        if fault:
+            raise InputError(f"{path}, line {number}: {fault}; remove that line")
+    return rows
+
+
+def _fault(row: Any) -> str:
+    """What keeps a line of the log from being drawn; empty if nothing does."""
+    if not isinstance(row, dict) or not _is_number(row.get("epoch")):
+        return f"got {str(row)[:40]}, expected an object with the number of an epoch"
+    if not isinstance(row.get("stage", ""), str):
+        return f"stage is {row['stage']!r}, expected a word"
+    for name, value in row.items():
+        if name.startswith(("loss/", "val/", "lr")) and not _is_number(value):
+            return f"{name} is {str(value)[:40]!r}, expected a number"
+        if name.startswith("heads/") and not (isinstance(value, list) and value and all(map(_is_number, value))):
+            return f"{name} is {str(value)[:40]!r}, expected a list of numbers"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def embed_all(runs: Runs, *, root: Path | None, device: str) -> list[Tests]:
