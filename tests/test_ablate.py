@@ -20,6 +20,7 @@ from vireid.ablation.tables import markdown, text
 from vireid.cli import main
 from vireid.errors import InputError
 from vireid.evaluation.results import SCORES, Result, TrialScores, load_results, save_results
+from vireid.figures.style import inline
 from vireid.sample import Direction
 from vireid.training import loop
 from vireid.training.guard import TrainingDiverged
@@ -537,7 +538,7 @@ def test_one_varied_number_is_drawn_as_a_line(tmp_path, monkeypatch, rows, is_tr
     for run in sweep.runs:
         fabricate(run, tmp_path / "out" / run.folder, 0.1 * run.config.method.options.loss.triplet)
     ablation = collect(sweep, tmp_path / "out")
-    ElementTree.fromstring(pictures.chart(ablation))
+    ElementTree.fromstring(inline(pictures.chart(ablation)))
     drawn = []
     monkeypatch.setattr(pictures, "trend_chart", lambda panels, **options: drawn.append(panels))
     pictures.chart(ablation)

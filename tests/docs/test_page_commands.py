@@ -185,6 +185,7 @@ def replaced(path, own):
         settings["method.weights"] = "none"
     if config.data.root == "mini":
         settings["data.root"] = TINY
+    own = own.union(*(plain.get("rows") or {}).values())  # a row sets it, and the sweep takes it from there alone
     return {key: value for key, value in settings.items() if key not in own}
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import trees
 
 from vireid import demo
 from vireid.embedder import load_run
@@ -15,15 +16,20 @@ SMALL = {"images.height": 64, "images.width": 32}
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """Every model of the demo at 64 x 32; the training two epochs of two steps."""
+def small(monkeypatch, tmp_path):
+    """Every model of the demo at 64 x 32 on a few made-up people; the training two epochs of two steps."""
+    people = tmp_path / "people"
+    for part in ("nir", "lwir"):
+        about = trees.make_synthvi(people / part, part, identities=20) / "dataset.json"
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"sizes": [100]}))
+    monkeypatch.setattr("vireid.data.synthvi.shipped", lambda: people)
 
     def load_small(name):
         run = load_run(name)
         return replace(run, config=run.config.override(SMALL))
 
     load = demo.configuration.load
-    short = {**SMALL, "train.epochs": 2, "train.steps_per_epoch": 2}
+    short = {**SMALL, "train.epochs": 2, "train.steps_per_epoch": 2, "train.identities": 6}
     monkeypatch.setattr(demo, "load_run", load_small)
     monkeypatch.setattr(demo.configuration, "load", lambda path: load(path).override(short))
 

@@ -147,7 +147,7 @@ def test_each_role_has_its_own_scores_and_only_the_wanted_one_moves():
     tokens = random(3, 7, WIDTH)
     _, rows = select(layer, tokens, {"specific": tokens[:, 0]})
     assert list(rows) == ["specific"]
-    assert (select.batches("specific"), select.batches("shared")) == (1, 0)
+    assert (select.gate("specific").batches, select.gate("shared").batches) == (1, 0)
 
 
 def test_gradients_reach_the_scorers_and_the_blocks_own_weights():

@@ -100,7 +100,9 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
         image = axes.pcolormesh(*edges, scores, cmap="cividis")
         # As the gate does: of equal scores the first ones.
         kept = np.argsort(-scores, axis=0, kind="stable")[:keep]
-        axes.plot(np.tile(epochs, keep), kept.ravel() + 1, "o", color="white", markeredgecolor="black", markersize=4)
+        axes.plot(
+            np.tile(epochs, len(kept)), kept.ravel() + 1, "o", color="white", markeredgecolor="black", markersize=4
+        )
         axes.grid(visible=False)
         axes.set_ylabel("head")
         axes.set_title(f"{name.removeprefix(HEADS).replace('/', ' features, ')}", loc="left")

@@ -38,6 +38,11 @@ from vireid.sample import Direction, Modality
 Pictures = Iterator[tuple[str, Figure]]
 MOST_IMAGES = 5000  # of a modality whose distances are counted, so that the pairs fit in memory; more are drawn from
 MOST_MARKS = 2000  # on a map
+CHOSEN: dict[Choice, str] = {
+    "best": "highest average precision",
+    "worst": "lowest average precision",
+    "random": "drawn at random",
+}
 
 
 def draw_ranks(
@@ -59,13 +64,6 @@ def draw_ranks(
                 title = f"{first.name}, {protocol.name}, {protocol.direction.words}, {name}: {what}"
                 stem = _stem("rank", tests, name, first.name, protocol.direction)
                 yield stem, sheet(rows, title=title, key=KEY, gap_after=1)
-
-
-CHOSEN: dict[Choice, str] = {
-    "best": "highest average precision",
-    "worst": "lowest average precision",
-    "random": "drawn at random",
-}
 
 
 def search_all(tests: Tests, protocol: Protocol, seed: int) -> dict[str, Search]:
