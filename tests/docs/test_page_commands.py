@@ -154,7 +154,6 @@ def without_steps(method, data, config, augmentation, fabric, run, *, metadata, 
 @functools.cache
 def exported(run):
     """The report and the file of an export; the runs of one name are alike, since their seeds are."""
-    # In a process of its own: what torch's exporter leaves behind closes the files that pytest captures output in.
     command = [sys.executable, "-m", "vireid", "export", run, "--output", "first.onnx", "--json"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout), Path("first.onnx").read_bytes()
