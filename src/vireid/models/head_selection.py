@@ -119,9 +119,7 @@ class HeadSelection(nn.Module):
         assert isinstance(gate, HeadGate)
         return gate
 
-    def forward(
-        self, block: Any, tokens: Tensor, rows: Mapping[Role, Tensor]
-    ) -> tuple[Tensor, dict[Role, Tensor]]:
+    def forward(self, block: Any, tokens: Tensor, rows: Mapping[Role, Tensor]) -> tuple[Tensor, dict[Role, Tensor]]:
         """The block's output, and that of the class token with each role's gates.
 
         Args:
