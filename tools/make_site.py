@@ -75,6 +75,7 @@ def main(folder: Path = ROOT / "build") -> int:
     if built.returncode:
         print(built.stdout + built.stderr)
         return built.returncode
+    (site / "404.html").unlink()  # its links begin at the root of a server, and there may be none
     for page in site.rglob("*.html"):
         page.write_text(with_formulas(page.read_text()))
     if faults := faults_of_links(site):
