@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from vireid.atomic import write_text
 from vireid.errors import InputError
 
 method_app = typer.Typer(no_args_is_help=True, help="Write a method of your own, in one file.")
@@ -36,7 +37,7 @@ def new(name: Name) -> None:
     for template, path in written.items():
         text = (files("vireid") / "assets" / "method" / template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.replace("mylab.mymethod", name).replace("mymethod", last), encoding="utf-8")
+        write_text(path, text.replace("mylab.mymethod", name).replace("mymethod", last))
         print(path)
     print(f"change them, then: vireid method check {name}")
 

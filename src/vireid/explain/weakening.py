@@ -1,6 +1,6 @@
 """What DFW-SLN does to an image: the cells that feature weakening turns down, and where each branch looks.
 
-Shapes: N images, H and W height and width in pixels, h and w of a map, S stages, K branches.
+Shapes: N images, H and W height and width in pixels, h and w of a map.
 """
 
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -24,7 +24,7 @@ from vireid.errors import InputError
 from vireid.figures.style import HEAT, QUERY, RIGHT, WRONG, new_figure, styled
 
 Kind = Literal["plain", "query", "right", "wrong"]
-FRAMES: dict[str, tuple[str, str]] = {"query": (QUERY, "-"), "right": (RIGHT, "-"), "wrong": (WRONG, (0, (3, 2)))}  # type: ignore[dict-item]
+FRAMES: dict[str, tuple[str, Any]] = {"query": (QUERY, "-"), "right": (RIGHT, "-"), "wrong": (WRONG, (0, (3, 2)))}
 HEIGHT, WIDTH = 128, 64  # of an image in a page, in pixels
 QUALITY = 82  # of its JPEG
 COLUMN_WIDTH = 13  # letters of a heading in a line
@@ -37,8 +37,10 @@ STYLE = """
   border: 4px solid transparent; border-radius: 3px; }
 .sheet .query { margin-right: 14px; }
 .sheet .query img { border-color: #888; }
-.sheet .right img { border-color: #18864b; }
-.sheet .wrong img { border-color: #c2331f; border-style: dashed; }
+"""
+STYLE += f"""
+.sheet .right img {{ border-color: {RIGHT}; }}
+.sheet .wrong img {{ border-color: {WRONG}; border-style: dashed; }}
 """
 
 
@@ -99,9 +101,7 @@ def sheet(
         for place, cell in enumerate(row):
             left = 0.1 + place * (width + 0.1) + gap * (0 < gap_after <= place)
             low = total[1] - top - number * line - height
-            axes = figure.add_axes(
-                (left / total[0], low / total[1], width / total[0], height / total[1]), label=f"{number} {place}"
-            )
+            axes = figure.add_axes((left / total[0], low / total[1], width / total[0], height / total[1]))
             _draw(axes, cell, _pixels(cell))
             if number == 0 and place < len(columns):
                 axes.set_title(columns[place], fontsize=7, pad=4)

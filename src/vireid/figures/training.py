@@ -48,7 +48,7 @@ def training_curves(log: Sequence[Row], *, title: str) -> Figure:
             values = [scale * row[name] for row in rows]
             axes.plot([row["epoch"] for row in rows], values, label=name.partition("/")[2], marker="o", markersize=2.5)
         axes.set_ylabel(label)
-        if len(curves) > 1 or label != "learning rate":
+        if label != "learning rate":
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1.05))
         _draw_stages(axes, log, named=axes is grid[0])
     grid[-1].set_xlabel("epoch")
@@ -105,7 +105,7 @@ def head_chart(log: Sequence[Row], *, keep: int, title: str) -> Figure:
         )
         axes.grid(visible=False)
         axes.set_ylabel("head")
-        axes.set_title(f"{name.removeprefix(HEADS).replace('/', ' features, ')}", loc="left")
+        axes.set_title(name.removeprefix(HEADS).replace("/", " features, "), loc="left")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(image, ax=axes, label="mean score")
     grid[-1].set_xlabel("epoch" + (f" (a dot: one of the {keep} heads that are kept)" if keep else ""))

@@ -219,14 +219,15 @@ def _ranks(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
 
 def _heat(sets: Sequence[Tests], seed: int) -> Iterator[Section]:
     for tests in sets:
+        heading = f"Heat maps: {next(iter(tests.values())).name}"
         try:
             rows, title, key = heat_rows(tests, PEOPLE, seed)
         except InputError as error:
-            yield "Heat maps", page.paragraph(f"None: {error}.")
-            return
+            yield heading, page.paragraph(f"None: {error}.")
+            continue
         order = ", ".join(["visible image", *tests, "infrared image", *tests])
         note = f"{title}. From left to right: {order}. {key[0].upper()}{key[1:]}."
-        yield f"Heat maps: {next(iter(tests.values())).name}", page.paragraph(note) + html_sheet(rows)
+        yield heading, page.paragraph(note) + html_sheet(rows)
 
 
 def _data(runs: Runs, sets: Sequence[Tests]) -> str:
