@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from vireid.data.augment import normalize
 from vireid.errors import InputError
 from vireid.explain.heat import _cells, heat_maps, kind_of_map, rollout, shares
+from vireid.methods.base import Method
 from vireid.methods.baseline import Config, build
 from vireid.sample import Modality
 from vireid.testing import small
@@ -103,9 +104,22 @@ def test_rollout_sees_the_attention_that_the_blocks_compute(pixels):
     assert found == pytest.approx(expected.numpy(), abs=1e-4)
 
 
+class Plain(Method):
+    """Neither of the known trunks."""
+
+    def forward(self, batch):
+        return {}
+
+    def embed(self, images, modalities):
+        return images
+
+    def parameter_groups(self):
+        return []
+
+
 def test_bad_input_is_named(pixels):
     method = small("baseline").build().eval()
     with pytest.raises(InputError, match="got 3 images, 2 modalities and 3 targets"):
         heat_maps(method, pixels, MODALITIES[:2].numpy(), embedded(method, pixels).numpy())
     with pytest.raises(InputError, match="neither a TwoStreamResNet nor a VisionTransformer"):
-        kind_of_map(torch.nn.Linear(1, 1))
+        kind_of_map(Plain())

@@ -30,7 +30,6 @@ from vireid.data.augment import normalize
 from vireid.errors import InputError
 from vireid.methods.base import Method
 from vireid.models.head_selection import project
-from vireid.models.two_stream_resnet import TwoStreamResNet
 from vireid.models.vision_transformer import VisionTransformer
 
 Kind = Literal["HiResCAM", "attention rollout"]
@@ -46,11 +45,11 @@ def kind_of_map(method: Method) -> Kind:
     """
     if any(isinstance(module, VisionTransformer) for module in method.modules()):
         return "attention rollout"
-    if _pooled_layers(method):
+    if method.pooled_layers():
         return "HiResCAM"
     raise InputError(
-        f"{type(method).__name__} has neither a TwoStreamResNet nor a VisionTransformer, and heat maps know only these "
-        "trunks"
+        f"{type(method).__name__} has neither a TwoStreamResNet nor a VisionTransformer, which heat maps know; name "
+        "the layers that it pools in pooled_layers"
     )
 
 
@@ -125,7 +124,7 @@ def _cells(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) 
 
     cells = torch.zeros(len(images), 1, 1, device=images.device)
     with _ConstantLength():
-        for layer in _pooled_layers(method):
+        for layer in method.pooled_layers():
             # Captum takes gradients of the layer only if those of the input are asked for.
             found = LayerGradientXActivation(similarity, layer).attribute(images.clone().requires_grad_())
             cells = cells + found.detach().sum(1)
@@ -145,14 +144,6 @@ class _ConstantLength(TorchFunctionMode):
             rows: Tensor = args[0]
             return rows / torch.linalg.vector_norm(rows.detach(), dim=1, keepdim=True).clamp(min=1e-12)
         return function(*args, **(kwargs or {}))
-
-
-def _pooled_layers(method: Method) -> list[nn.Module]:
-    """The last stage of the trunk and, where it has one, its twin, whose maps the embedding is pooled from."""
-    trunks = [module for module in method.modules() if isinstance(module, TwoStreamResNet)]
-    layers = [trunk.get_submodule("layer4") for trunk in trunks]
-    twin = getattr(method, "twin", None)
-    return [*layers, twin] if isinstance(twin, nn.Module) else layers
 
 
 def _rollout(method: Method, images: Tensor, modalities: Tensor, targets: Tensor) -> Tensor:

@@ -57,8 +57,7 @@ def weakening_of(method: Method, pixels: Tensor, modalities: npt.NDArray[np.int6
             f"method.dfw.pool is {config.pool}: whole channels are weakened, which cannot be shown on the image; "
             "expected channel"
         )
-    twin = getattr(method, "twin", None)
-    branches = [trunk.get_submodule("layer4"), *([twin] if isinstance(twin, nn.Module) else [])]
+    branches = method.pooled_layers()
     stages: list[str] = sorted(set(config.after))
     device = next(method.parameters()).device
     layers = [*(trunk.get_submodule(stage) for stage in stages), *branches]

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vireid.models.two_stream_resnet import TwoStreamResNet
 from vireid.sample import Batch
 
 
@@ -37,6 +38,10 @@ class Method(nn.Module):
         """
         self.epoch, self.epochs = epoch, epochs
         return ""
+
+    def pooled_layers(self) -> list[nn.Module]:
+        """The layers whose maps `(B, C, h, w)` the embedding is pooled from, for heat maps; none of a transformer."""
+        return [trunk.get_submodule("layer4") for trunk in self.modules() if isinstance(trunk, TwoStreamResNet)]
 
     def notes(self) -> dict[str, list[float]]:
         """What the log keeps after each epoch beside the losses: lists of numbers by name."""

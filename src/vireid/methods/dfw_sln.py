@@ -154,6 +154,10 @@ class DFWSLN(Method):
         embeddings = [neck(self.pool(branch), modalities) for neck, branch in zip(self.necks, maps, strict=True)]
         return F.normalize(torch.cat(embeddings, 1).float())
 
+    def pooled_layers(self) -> list[nn.Module]:
+        """The layer4 of each branch."""
+        return [self.backbone.get_submodule("layer4"), *([] if self.twin is None else [self.twin])]
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The pretrained trunk with both layer4 at `trunk_lr_scale`, the necks at the full rate."""
         trunk = [self.backbone] if self.twin is None else [self.backbone, self.twin]
