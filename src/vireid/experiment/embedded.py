@@ -4,8 +4,9 @@ Shapes: N images, D embedding size, Q queries, G gallery images.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,12 +65,19 @@ class EmbeddedTest:
     images: DecodedImages
     embeddings: npt.NDArray[np.float32]
 
+    @cached_property
+    def pids(self) -> npt.NDArray[np.int64]:
+        """`(N,)`."""
+        return np.array([sample.pid for sample in self.samples], np.int64)
+
+    @cached_property
+    def modalities(self) -> npt.NDArray[np.int64]:
+        """`(N,)` values of `Modality`."""
+        return modalities_of(self.samples)
+
     def of(self, modality: Modality) -> npt.NDArray[np.int64]:
         """Indices of the readable samples of a modality."""
-        return np.array(
-            [i for i, sample in enumerate(self.samples) if sample.modality == modality and self.images.readable[i]],
-            np.int64,
-        )
+        return np.flatnonzero((self.modalities == modality) & self.images.readable)
 
     def protocol(self, direction: Direction) -> Protocol:
         """The test set's rules, less the images that cannot be read."""
@@ -125,24 +133,29 @@ def embed_test(method: Method, data: Named, samples: list[Sample], config: Exper
     if images.unreadable:
         names = ", ".join(str(path) for path, _ in images.unreadable[:5])
         warnings.warn(f"{len(images.unreadable)} test images cannot be read and are left out: {names}", stacklevel=2)
-    modalities = np.array([sample.modality for sample in samples], np.int64)
     about, device = config.evaluation, next(method.parameters()).device
     embeddings = extract(
-        method, images, modalities, device=device, batch_size=about.batch_size, precision=about.precision
+        method, images, modalities_of(samples), device=device, batch_size=about.batch_size, precision=about.precision
     )
-    return EmbeddedTest(_name(data), data, method, samples, images, embeddings)
+    return EmbeddedTest(name_of(data), data, method, samples, images, embeddings)
 
 
-def _name(data: Named) -> str:
+def modalities_of(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
+    """`(N,)` values of `Modality`."""
+    return np.array([sample.modality for sample in samples], np.int64)
+
+
+def name_of(data: Named) -> str:
+    """A short word for a test set, fit for file names."""
     return f"{data.name}-{data.options.part}" if data.name == "synthvi" else data.name
 
 
-def require_same_images(tests: Sequence[EmbeddedTest], names: Sequence[str]) -> None:
-    """Raise `InputError` unless all these tests, of the runs `names`, hold the same images."""
-    first = [sample.path for sample in tests[0].samples]
-    for test, name in zip(tests, names, strict=True):
-        if [sample.path for sample in test.samples] != first:
+def require_same_images(tests: Mapping[str, Sequence[Sample]]) -> None:
+    """Raise `InputError` unless the test samples of all runs, by name, are the same images."""
+    first = next(iter(tests))
+    for name, samples in tests.items():
+        if [sample.path for sample in samples] != [sample.path for sample in tests[first]]:
             raise InputError(
-                f"{name} and {names[0]} are tested on different images and cannot be shown side by side; give --data "
+                f"{name} and {first} are tested on different images and cannot be shown side by side; give --data "
                 "for a test set that suits both"
             )

@@ -30,7 +30,6 @@ from vireid.report.runs import (
     center_of,
     choose_pairs,
     choose_queries,
-    pids_of,
     read_log,
 )
 from vireid.sample import Direction, Modality
@@ -77,7 +76,7 @@ def ranked(
     """For each run the rows of its rank sheet; which queries, the first one decides."""
     first = next(iter(tests))
     samples = tests[first].samples
-    chosen = choose_queries(searches[first], pids_of(tests[first]), choice, queries, seed)
+    chosen = choose_queries(searches[first], tests[first].pids, choice, queries, seed)
     sheets = {}
     for name, search in searches.items():
         ignore = None if search.ignore is None else search.ignore[chosen]
@@ -127,8 +126,7 @@ def _maps(test: EmbeddedTest, pairs: Sequence[tuple[int, int]]) -> tuple[npt.NDA
     indices = [index for pair in pairs for index in pair]
     samples = [test.samples[index] for index in indices]
     targets = np.stack([center_of(test, sample.pid, sample.modality.other) for sample in samples])
-    modalities = np.array([sample.modality for sample in samples], np.int64)
-    heat = heat_maps(test.method, test.images.gather(indices), modalities, targets)
+    heat = heat_maps(test.method, test.images.gather(indices), test.modalities[indices], targets)
     return heat, (test.embeddings[indices] * targets).sum(1).tolist()
 
 
@@ -139,12 +137,12 @@ def draw_map(sets: Sequence[Tests], *, people: int = 12, seed: int = 0) -> Pictu
         both = choose_pairs(first, people, seed)
         if len(both) < 2:
             raise InputError(f"map: {first.name} has one person with images of both modalities; expected two or more")
-        pids = pids_of(first)
+        pids = first.pids
         shown = np.isin(pids, [pids[visible] for visible, _ in both]) & first.images.readable
         rows = _at_most(np.flatnonzero(shown), MOST_MARKS, seed)
-        modalities = np.array([first.samples[index].modality for index in rows])
         panels = {
-            name: Places(tsne(test.embeddings[rows], seed=seed), pids[rows], modalities) for name, test in tests.items()
+            name: Places(tsne(test.embeddings[rows], seed=seed), pids[rows], first.modalities[rows])
+            for name, test in tests.items()
         }
         count = _of(len(rows), int(shown.sum()))
         title = f"{first.name}: {count} test images of {len(set(pids[rows].tolist()))} people drawn at random"
@@ -178,7 +176,7 @@ def _of(shown: int, there: int) -> str:
 def _cross_distances(
     test: EmbeddedTest, infrared: npt.NDArray[np.int64], visible: npt.NDArray[np.int64]
 ) -> PairDistances:
-    pids = pids_of(test)
+    pids = test.pids
     ignore = test.protocols()[0].ignore_mask(infrared, visible)  # the rules are the same both ways
     apart = np.clip(1 - test.embeddings[infrared] @ test.embeddings[visible].T, 0, 2)  # rounding goes beyond
     return pair_distances(apart, pids[infrared], pids[visible], ignore)
@@ -242,8 +240,7 @@ def draw_weakening(sets: Sequence[Tests], *, people: int = 6, seed: int = 0) -> 
 def _weakening_sheet(name: str, test: EmbeddedTest, people: int, seed: int) -> Figure:
     pairs = choose_pairs(test, people, seed)
     indices = [index for pair in pairs for index in pair]
-    modalities = np.array([test.samples[index].modality for index in indices], np.int64)
-    found = weakening_of(test.method, test.images.gather(indices), modalities)
+    found = weakening_of(test.method, test.images.gather(indices), test.modalities[indices])
     rows = []
     for number in range(len(pairs)):
         row = []

@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vireid.embedder import Run, load_run
+from vireid.embedder import Run, build_method, load_run
 from vireid.errors import InputError
 from vireid.evaluation.metrics import query_scores
-from vireid.experiment.embedded import EmbeddedTest, Search, embed_tests, require_same_images
+from vireid.experiment.embedded import EmbeddedTest, Search, embed_test, name_of, require_same_images
+from vireid.experiment.sets import test_samples, test_sets
+from vireid.models.precision import resolve_device
 from vireid.sample import Modality
 
 Choice = Literal["random", "best", "worst"]
@@ -81,17 +83,21 @@ def embed_all(runs: Runs, *, root: Path | None, device: str) -> list[Tests]:
     Raises:
         InputError: the runs have no test set in common, it holds different images, or it cannot be read.
     """
-    tests = {
-        name: {test.name: test for test in embed_tests(run, root=root, device=device)} for name, run in runs.items()
+    wanted = {
+        name: {name_of(data): (data, test_samples(data)) for data in test_sets(run.config, root)}
+        for name, run in runs.items()
     }
-    common = [each for each in next(iter(tests.values())) if all(each in own for own in tests.values())]
+    common = [each for each in next(iter(wanted.values())) if all(each in own for own in wanted.values())]
     if not common:
-        own = "; ".join(f"{name} on {', '.join(found)}" for name, found in tests.items())
+        own = "; ".join(f"{name} on {', '.join(found)}" for name, found in wanted.items())
         raise InputError(f"the runs have no test set in common ({own}); give --data for one that suits all")
-    sets = [{name: found[each] for name, found in tests.items()} for each in common]
-    for each in sets:
-        require_same_images(list(each.values()), list(each))
-    return sets
+    for each in common:
+        require_same_images({name: found[each][1] for name, found in wanted.items()})
+    methods = {name: build_method(run).to(resolve_device(device)) for name, run in runs.items()}
+    return [
+        {name: embed_test(methods[name], *wanted[name][each], run.config) for name, run in runs.items()}
+        for each in common
+    ]
 
 
 def choose_queries(
@@ -133,32 +139,19 @@ def choose_pairs(test: EmbeddedTest, count: int, seed: int) -> list[tuple[int, i
     Raises:
         InputError: nobody has images of both modalities.
     """
-    images = {modality: _by_person(test, modality) for modality in Modality}
-    people = sorted(images[Modality.VISIBLE].keys() & images[Modality.INFRARED].keys())
-    if not people:
+    visible, infrared = test.of(Modality.VISIBLE), test.of(Modality.INFRARED)
+    people = np.intersect1d(test.pids[visible], test.pids[infrared])
+    if not len(people):
         raise InputError(f"{test.data.root}: nobody has a visible and an infrared test image; expected both of someone")
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(people)[:count].tolist()
-    return [
-        (int(rng.choice(images[Modality.VISIBLE][pid])), int(rng.choice(images[Modality.INFRARED][pid])))
-        for pid in drawn
-    ]
-
-
-def pids_of(test: EmbeddedTest) -> npt.NDArray[np.int64]:
-    """`(N,)`."""
-    return np.array([sample.pid for sample in test.samples], np.int64)
+    pairs = ((visible[test.pids[visible] == pid], infrared[test.pids[infrared] == pid]) for pid in drawn)
+    return [(int(rng.choice(first)), int(rng.choice(second))) for first, second in pairs]
 
 
 def center_of(test: EmbeddedTest, pid: int, modality: Modality) -> npt.NDArray[np.float32]:
     """The mean embedding `(D,)` of a person's images of a modality, of length 1."""
-    rows = [index for index in test.of(modality) if test.samples[index].pid == pid]
+    rows = test.of(modality)
+    rows = rows[test.pids[rows] == pid]
     mean: npt.NDArray[np.float32] = test.embeddings[rows].mean(0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-
-def _by_person(test: EmbeddedTest, modality: Modality) -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for index in test.of(modality).tolist():
-        found.setdefault(test.samples[index].pid, []).append(index)
-    return found
