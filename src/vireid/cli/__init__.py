@@ -357,26 +357,7 @@ def export(
     print(f"{output}: {report['method']}, checked on {report['images']} crops")
 
 
-@app.command()
-def report(
-    runs: figures.RunNames,
-    output: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html of the first run.")] = None,
-    data: figures.Data = None,
-    seed: figures.Seed = 0,
-    device: Device = "auto",
-) -> None:
-    """Compare runs on one page that needs no network.
-
-    Scores, settings that differ, curves, hits, heat maps, data, environment.
-
-    \b
-    Example: vireid report runs/baseline runs/dfw_sln --output compared.html
-    """  # noqa: D301 (this is how click keeps lines apart)
-    from vireid.report.page import write_report
-
-    print(write_report(runs, output, root=data, seed=seed, device=device))
-
-
+app.command()(figures.report)
 app.command()(gallery.search)
 app.command()(gallery.calibrate)
 app.command()(gallery.serve)

@@ -1,4 +1,4 @@
-"""`vireid figures`: pictures of runs as PNG and SVG."""
+"""`vireid figures`, pictures of runs as PNG and SVG, and `vireid report`, one page of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from vireid.errors import InputError
 
 if TYPE_CHECKING:
     from vireid.report.pictures import Pictures
+    from vireid.report.runs import Tests
 
 app = typer.Typer(no_args_is_help=True, help="Draw what was found and why, as PNG and SVG.")
 
@@ -42,12 +43,9 @@ def rank(
     Example: vireid figures rank runs/agw --choose worst
     """
     from vireid.report.pictures import draw_ranks
-    from vireid.report.runs import embed_all, open_runs
     from vireid.sample import Direction
 
-    opened = open_runs(runs)
-    folder = _folder(runs, output)
-    sets = embed_all(opened, root=data, device=device)
+    sets, folder = _embedded(runs, data, output, device)
     _save(draw_ranks(sets, directions=Direction.of(direction), choice=choose, queries=queries, k=k, seed=seed), folder)
 
 
@@ -67,11 +65,9 @@ def heatmap(
     Example: vireid figures heatmap runs/baseline runs/dfw_sln
     """
     from vireid.report.pictures import draw_heat
-    from vireid.report.runs import embed_all, open_runs
 
-    opened = open_runs(runs)
-    folder = _folder(runs, output)
-    _save(draw_heat(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+    sets, folder = _embedded(runs, data, output, device)
+    _save(draw_heat(sets, people=people, seed=seed), folder)
 
 
 @app.command("map")
@@ -88,11 +84,9 @@ def embedding_map(
     Example: vireid figures map runs/agw --people 20
     """
     from vireid.report.pictures import draw_map
-    from vireid.report.runs import embed_all, open_runs
 
-    opened = open_runs(runs)
-    folder = _folder(runs, output)
-    _save(draw_map(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+    sets, folder = _embedded(runs, data, output, device)
+    _save(draw_map(sets, people=people, seed=seed), folder)
 
 
 @app.command()
@@ -104,11 +98,9 @@ def distances(runs: RunNames, data: Data = None, output: Output = None, device: 
     Example: vireid figures distances runs/baseline runs/dfw_sln
     """
     from vireid.report.pictures import draw_distances
-    from vireid.report.runs import embed_all, open_runs
 
-    opened = open_runs(runs)
-    folder = _folder(runs, output)
-    _save(draw_distances(embed_all(opened, root=data, device=device)), folder)
+    sets, folder = _embedded(runs, data, output, device)
+    _save(draw_distances(sets), folder)
 
 
 @app.command()
@@ -120,8 +112,7 @@ def cmc(runs: RunNames, output: Output = None) -> None:
     from vireid.report.pictures import draw_cmc
     from vireid.report.runs import open_runs
 
-    opened = open_runs(runs)
-    _save(draw_cmc(opened), _folder(runs, output))
+    _save(draw_cmc(open_runs(runs)), _folder(runs, output))
 
 
 @app.command()
@@ -133,8 +124,7 @@ def training(runs: RunNames, output: Output = None) -> None:
     from vireid.report.pictures import draw_training
     from vireid.report.runs import open_runs
 
-    opened = open_runs(runs)
-    _save(draw_training(opened), _folder(runs, output))
+    _save(draw_training(open_runs(runs)), _folder(runs, output))
 
 
 @app.command()
@@ -151,11 +141,9 @@ def weakening(
     Example: vireid figures weakening runs/dfw_sln
     """
     from vireid.report.pictures import draw_weakening
-    from vireid.report.runs import embed_all, open_runs
 
-    opened = open_runs(runs)
-    folder = _folder(runs, output)
-    _save(draw_weakening(embed_all(opened, root=data, device=device), people=people, seed=seed), folder)
+    sets, folder = _embedded(runs, data, output, device)
+    _save(draw_weakening(sets, people=people, seed=seed), folder)
 
 
 @app.command()
@@ -167,8 +155,7 @@ def heads(runs: RunNames, output: Output = None) -> None:
     from vireid.report.pictures import draw_heads
     from vireid.report.runs import open_runs
 
-    opened = open_runs(runs)
-    _save(draw_heads(opened), _folder(runs, output))
+    _save(draw_heads(open_runs(runs)), _folder(runs, output))
 
 
 @app.command()
@@ -196,11 +183,10 @@ def everything(
     Example: vireid figures all runs/demo/run
     """
     from vireid.report import pictures
-    from vireid.report.runs import embed_all, open_runs
+    from vireid.report.runs import open_runs
 
     opened = open_runs(runs)
-    folder = _folder(runs, output)
-    sets = embed_all(opened, root=data, device=device)
+    sets, folder = _embedded(runs, data, output, device)
     kinds: dict[str, Callable[[], Pictures]] = {
         "rank": lambda: pictures.draw_ranks(sets, seed=seed),
         "heatmap": lambda: pictures.draw_heat(sets, seed=seed),
@@ -216,6 +202,33 @@ def everything(
             _save(draw(), folder)
         except InputError as error:
             print(f"{kind}: none, as {error}")
+
+
+def report(
+    runs: RunNames,
+    output: Annotated[Path | None, typer.Option(help="HTML file; default: RUN/report.html of the first run.")] = None,
+    data: Data = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Compare runs on one page that needs no network.
+
+    Scores, settings that differ, curves, hits, heat maps, data, environment.
+
+    Example: vireid report runs/baseline runs/dfw_sln --output compared.html
+    """
+    from vireid.report.page import write_report
+
+    print(write_report(runs, output, root=data, seed=seed, device=device))
+
+
+def _embedded(names: list[str], data: Path | None, output: Path | None, device: str) -> "tuple[list[Tests], Path]":
+    """The test sets that the runs share, embedded by each, and where the pictures go."""
+    from vireid.report.runs import embed_all, open_runs
+
+    runs = open_runs(names)
+    folder = _folder(names, output)
+    return embed_all(runs, root=data, device=device), folder
 
 
 def _folder(names: list[str], output: Path | None) -> Path:
