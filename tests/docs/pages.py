@@ -44,8 +44,6 @@ def quick(monkeypatch):
     shutil.copytree(ROOT / "configs", "configs")
     monkeypatch.setattr("vireid.synth.dataset.render", made_up_people)
     monkeypatch.setattr(uvicorn.Server, "run", asked_and_stopped)
-    # It closes all handlers of logs, and that of tensorboard's absl closes the file that pytest captures output in.
-    monkeypatch.setattr(uvicorn.Config, "configure_logging", lambda config: None)
     monkeypatch.setattr("vireid.figures.style.DPI", 30)
     monkeypatch.setattr(Figure, "savefig", drawn_once)
 
